@@ -1,0 +1,113 @@
+"""The Core API's read calls: from a request to a Reply, without HTTP details."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timezone, tzinfo
+
+from .blueprint import Record, encode
+from .dialect import Dialect
+from .faults import OVER_PAGE_EXTRA, PAGES
+from .oauth import Token
+from .query import BadQuery, Query, parse_parameters, parse_query, project, select
+from .reply import XML, Reply, bad_request, not_found, refuse
+from .table import Row, Table
+from .xml import list_to_xml, record_to_xml
+from .zones import zone_of
+
+
+@dataclass(frozen=True)
+class Call:
+    """One authorised-or-not call of a resource."""
+
+    table: Table
+    id: str | None
+    """The id of a show call; None for a list call."""
+    query: str
+    """The raw query string."""
+    accept: str
+    token: Token | None
+    dialect: Dialect
+    number: int
+    """Counts the calls, for dialects whose answers differ from call to call."""
+    page_fault: str | None = None
+    """A kind of faults.PAGES."""
+
+
+def answer(call: Call) -> Reply:
+    """Answer a GET of a resource."""
+    refusal = _refusal(call)
+    if refusal is not None:
+        return refusal
+    as_xml = "application/json" not in call.accept.lower()
+    try:
+        parameters = parse_parameters(call.query)
+        with call.table.lock:
+            query = parse_query(parameters, call.table, call.dialect)
+            if call.id is not None:
+                return _show(call, query, as_xml)
+            return _list(call, query, as_xml)
+    except BadQuery as error:
+        return bad_request(call.table.resource.object_name, [error.text], as_xml=as_xml)
+
+
+def _refusal(call: Call) -> Reply | None:
+    """401 or 403 for a call without a usable token or scope."""
+    now = time.monotonic()
+    token = call.token
+    if token is None or not token.ready <= now < token.expires:
+        reply = refuse(call.dialect.missing_token, "The access token is invalid")
+        reply.headers["WWW-Authenticate"] = 'Bearer realm="Coupa", error="invalid_token"'
+        return reply
+    if not token.scopes & call.table.resource.scopes:
+        return refuse(call.dialect.missing_scope, "You are not authorized to perform this action")
+    return None
+
+
+def _list(call: Call, query: Query, as_xml: bool) -> Reply:
+    if query.return_object == "none":
+        return Reply(200, b"", None, rows=0)
+    if call.page_fault == "over_page":
+        query = replace(query, limit=query.limit + OVER_PAGE_EXTRA)
+    rows = select(call.table, query, call.dialect)
+    kept = call.dialect.response_filter.get(call.table.resource.path)
+    plain = query.fields is None and query.return_object == "full" and kept is None
+    if plain and not as_xml and call.page_fault is None:
+        body = b",".join([_render(call, row) for row in rows])
+        return Reply(200, b"[" + body + b"]", rows=len(rows))
+    records = [project(json.loads(_render(call, row)), query, kept) for row in rows]
+    if call.page_fault is not None:
+        records = PAGES[call.page_fault](records)
+    if not as_xml:
+        return Reply(200, encode(records), rows=len(records))
+    if not records:
+        return not_found(as_xml=True)
+    return Reply(200, list_to_xml(call.table.resource.xml_root, records), XML, rows=len(records))
+
+
+def _show(call: Call, query: Query, as_xml: bool) -> Reply:
+    number = call.id or ""
+    row = call.table.row(int(number)) if number.isdigit() else None
+    if row is None:
+        return not_found(as_xml=as_xml)
+    kept = call.dialect.response_filter.get(call.table.resource.path)
+    record: Record = project(json.loads(_render(call, row)), query, kept)
+    if as_xml:
+        return Reply(200, record_to_xml(call.table.resource.xml_root, record), XML, rows=1)
+    return Reply(200, encode(record), rows=1)
+
+
+def _render(call: Call, row: Row) -> bytes:
+    return call.table.render(row, _zone(call))
+
+
+def _zone(call: Call) -> tzinfo | None:
+    offsets: Mapping[str, tzinfo | None] = {
+        "per_answer": zone_of(call.number),
+        "utc": timezone.utc,
+        "per_record": None,
+    }
+    return offsets[call.dialect.offsets]

@@ -1,0 +1,126 @@
+"""What Coupa leaves open, as switches: each can be played both ways.
+
+The defaults are the most probable behaviour. "Documents" below means Coupa's public documentation;
+everything else is unconfirmed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+Play = Literal["honoured", "ignored", "refused"]
+"""How a parameter is met: obeyed, passed over in silence, or answered with 400."""
+
+BodyKind = Literal["json", "html", "empty", "object"]
+"""The body of a refusal; "object" is `{}`."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Status and body kind of one kind of refusal."""
+
+    status: int
+    body: BodyKind = "json"
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """A token bucket. Coupa documents 25 requests per second with a burst of 20."""
+
+    per_second: float = 25.0
+    burst: int = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dialect:
+    """One possible Coupa instance."""
+
+    page_cap: int = 50
+    """Default and largest page. Coupa documents 50; an instance may serve fewer."""
+    over_cap: Literal["cut", "refused"] = "cut"
+    """A `limit` above the cap."""
+    max_offset: int | None = None
+    """Offsets above it are answered with 400; Coupa documents no limit."""
+
+    order_by_id: Play = "honoured"
+    order_by: Play = "honoured"
+    """`order_by` on any attribute but id. Swagger lists the parameter, no page shows it."""
+    default_order: Literal["id", "updated_at", "shuffled"] = "id"
+    """Order of a list call without `order_by`. Coupa documents ascending id."""
+    id_filter: Play = "honoured"
+    """`id[gt]` and the other range operators on id."""
+    updated_at_filter: Play = "honoured"
+    unknown_parameter: Literal["ignored", "refused"] = "ignored"
+    bad_datetime: Literal["refused", "best_effort"] = "refused"
+    """A date-time that is not ISO 8601, such as one whose raw `+` became a space."""
+    fields: Play = "honoured"
+    return_object: Play = "honoured"
+    response_filter: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Resource -> top-level keys (dashed) kept by the admin's default API response filter."""
+
+    missing_token: Refusal = Refusal(401)
+    missing_scope: Refusal = Refusal(403)
+    bad_client: Refusal = Refusal(401)
+    bad_scope: Refusal = Refusal(400)
+    token_without_scope: Literal["all", "none", "refused"] = "all"
+    token_shows_scope: bool = False
+    token_lifetime: float = 86_399.0
+    """Seconds. Coupa documents `expires_in` 86399."""
+    token_warmup: float = 0.0
+    """Seconds until a new token is accepted. Coupa advises to wait five seconds."""
+
+    rate_limit: RateLimit | None = RateLimit()
+    counts_token_requests: bool = False
+    rate_limited: Refusal = Refusal(429)
+    retry_after: Literal["seconds", "date"] | None = None
+
+    offsets: Literal["per_record", "per_answer", "utc"] = "per_record"
+    """Zone of printed times: the record's own, one for each answer, or UTC."""
+
+    def but(self, **changes: Any) -> Dialect:
+        """The same instance with some switches changed."""
+        return replace(self, **changes)
+
+
+def interesting_dialects() -> dict[str, Dialect]:
+    """Dialects by name, each with one open question answered the other way.
+
+    A correct reader gets every record under all of them or fails with a clear error; it must never
+    lose a record in silence.
+    """
+    usual = Dialect()
+    return {
+        "usual": usual,
+        "page cap 20": usual.but(page_cap=20),
+        "large limit refused": usual.but(over_cap="refused"),
+        "offset limited": usual.but(max_offset=500),
+        "order_by=id ignored": usual.but(order_by_id="ignored"),
+        "order_by=id refused": usual.but(order_by_id="refused"),
+        "order_by=id ignored, ordered by updated_at": usual.but(
+            order_by_id="ignored", default_order="updated_at"
+        ),
+        "order_by=id ignored, shuffled": usual.but(order_by_id="ignored", default_order="shuffled"),
+        "default order shuffled": usual.but(default_order="shuffled"),
+        "id ranges ignored": usual.but(id_filter="ignored"),
+        "id ranges refused": usual.but(id_filter="refused"),
+        "updated_at ignored": usual.but(updated_at_filter="ignored"),
+        "updated_at refused": usual.but(updated_at_filter="refused"),
+        "unknown parameters refused": usual.but(unknown_parameter="refused"),
+        "fields ignored": usual.but(fields="ignored"),
+        "fields refused": usual.but(fields="refused"),
+        "times in one zone per answer": usual.but(offsets="per_answer"),
+        "times in UTC": usual.but(offsets="utc"),
+        "missing scope is 401": usual.but(missing_scope=Refusal(401, "empty")),
+        "missing scope is 403 html": usual.but(missing_scope=Refusal(403, "html")),
+        "bad scope is 401": usual.but(bad_scope=Refusal(401)),
+        "bad client is 400": usual.but(bad_client=Refusal(400)),
+        "bad client is 401 with {}": usual.but(bad_client=Refusal(401, "object")),
+        "token needs a second": usual.but(token_warmup=1.0),
+        "token shows scope": usual.but(token_shows_scope=True),
+        "Retry-After in seconds": usual.but(retry_after="seconds"),
+        "Retry-After as date": usual.but(retry_after="date"),
+        "429 is html": usual.but(rate_limited=Refusal(429, "html")),
+        "tokens count for the rate limit": usual.but(counts_token_requests=True),
+    }

@@ -1,0 +1,45 @@
+"""Records that Coupa prints in its documentation, as rows of the sandbox."""
+
+from __future__ import annotations
+
+import json
+from datetime import timezone
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from .blueprint import Blueprint, Record
+from .resources import RESOURCES
+
+_PAYLOADS = Path(__file__).parent / "payloads"
+
+
+def payload(name: str) -> Any:
+    """A JSON file of `payloads/`."""
+    return json.loads((_PAYLOADS / name).read_text(encoding="utf-8"))
+
+
+def documented_records(resource: str) -> list[Record]:
+    """The documented records of a resource, complete, ordered by id; none for expense lines.
+
+    Users (doc 0015) are printed in full. The invoice (doc 0209) is printed as XML only; its JSON
+    form follows the rule in payloads/README.md. An expense report (doc 0008) is printed only as
+    `shallow`: its cut-down associations are filled up from a generated report.
+    """
+    if resource == "users":
+        return [payload("users-0015-show.json"), *payload("users-0015-list.json")]
+    if resource == "invoices":
+        return [payload("invoices-0209-show.json")]
+    if resource == "expense_reports":
+        return [_full_report(payload("expense_reports-0008-shallow.json"))]
+    return []
+
+
+def _full_report(shallow: Record) -> Record:
+    entry = RESOURCES["expense_reports"]
+    generated = json.loads(
+        Blueprint(entry.generate(Random(shallow["id"]), entry.size * 2)).render(
+            shallow["id"], None, None, timezone.utc
+        )
+    )
+    return {**generated, **shallow}

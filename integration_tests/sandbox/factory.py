@@ -1,0 +1,83 @@
+"""Makes the tables of a sandbox: how many rows, how large, and when they were updated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Literal
+
+from .blueprint import Blueprint
+from .documented import documented_records
+from .resources import Resource
+from .table import Row, Table
+
+Spread = Literal["even", "mass_update"] | Sequence[datetime]
+"""When rows were updated: evenly over the history; 80 % of them in one second; or at the given
+instants, dealt out in turn."""
+
+HISTORY = timedelta(days=730)
+NEWEST = timedelta(minutes=5)
+_POOL_BYTES = 2_000_000
+_FIRST_ID = 1_000
+_LARGEST_GAP = 9
+_JITTER = 0.3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a table shall hold."""
+
+    rows: int
+    size: int | None = None
+    """Bytes of a record; None for the resource's default."""
+    spread: Spread = "even"
+    documented: bool = False
+    """Begin with the records Coupa documents; they count among `rows`."""
+
+
+def make_table(
+    resource: Resource, plan: Plan, *, clock: Callable[[], datetime], seed: int
+) -> Table:
+    """A table after `plan`; the same seed and clock give the same rows.
+
+    Ids ascend with gaps. `updated-at` lies in the two years up to five minutes before now and
+    follows the ids only loosely.
+    """
+    random = Random(f"{seed}/{resource.path}")
+    size = plan.size or resource.size
+    pool_size = max(4, min(64, _POOL_BYTES // size))
+    pool = [Blueprint(resource.generate(random, size)) for _ in range(pool_size)]
+    documented = documented_records(resource.path)[: plan.rows] if plan.documented else []
+    rows = _rows(plan.rows - len(documented), plan.spread, pool, clock(), random)
+    table = Table(resource, pool=pool, rows=rows, clock=clock, seed=seed)
+    for record in documented:
+        table.add(record)
+    return table
+
+
+def _rows(
+    count: int, spread: Spread, pool: Sequence[Blueprint], now: datetime, random: Random
+) -> Iterable[Row]:
+    newest = int((now - NEWEST).timestamp())
+    oldest = newest - int(HISTORY.total_seconds())
+    id = _FIRST_ID
+    for position in range(count):
+        id += random.randint(1, _LARGEST_GAP)
+        place = position / count
+        updated = _updated(place, position, spread, oldest, newest, random)
+        created = oldest + int((place - _JITTER) * (newest - oldest)) - 1
+        yield Row(id, min(created, updated), updated, random.choice(pool))
+
+
+def _updated(
+    place: float, position: int, spread: Spread, oldest: int, newest: int, random: Random
+) -> int:
+    jittered = place + random.uniform(-_JITTER, _JITTER)
+    reflected = abs(jittered) if jittered < 1.0 else 2.0 - jittered
+    if not isinstance(spread, str):
+        return int(spread[position % len(spread)].timestamp())
+    if spread == "mass_update" and random.random() < 0.8:
+        return (oldest + newest) // 2
+    return oldest + int(reflected * (newest - oldest))

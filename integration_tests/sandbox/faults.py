@@ -1,0 +1,262 @@
+"""Faults: what can go wrong between a client and Coupa, played on chosen requests.
+
+Each kind is one small function in one of three tables: ANSWERS replace the answer, PAGES change the
+rows of a page, WIRES change how the answer is sent. The kind "latency" only waits.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from http import HTTPStatus
+from random import Random
+
+from .blueprint import Record, encode
+from .reply import HTML, XML, Reply, Wire, html_page
+from .request_log import RequestRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    """Which requests a fault is played on."""
+
+    resource: str | None = None
+    """A resource path, "oauth" for token requests, None for every resource request."""
+    times: int | None = None
+    """How often at most; None for always."""
+    rate: float = 1.0
+    """Share of the requests, drawn from the seed."""
+    after: int = 0
+    """Leave that many matching requests alone first."""
+    when: Callable[[RequestRecord], bool] | None = None
+
+
+@dataclass(frozen=True)
+class Fault(_Choice):
+    """One fault.
+
+    Kinds: latency (waits `seconds`, combines with others); status (`status`, `body`,
+    `retry_after`); html_200, xml_200, invalid_json, empty_body, object, null, wrong_content_type;
+    redirect (to `location`: "same", "other" for another host, "login", or an URL); truncated, drop,
+    drop_midway, slow_drip (takes `seconds`); over_page, unordered, duplicated, missing_id,
+    missing_cursor.
+
+    `body` is a kind (json, html, empty, echo: a page that shows the request with its headers) or,
+    if it is none of these, the body itself. `headers` are added to the answer.
+    """
+
+    kind: str
+    seconds: float = field(default=0.0, kw_only=True)
+    status: int = field(default=500, kw_only=True)
+    retry_after: int | str | None = field(default=None, kw_only=True)
+    """Seconds, or "date" for a date two seconds ahead, or the header's text."""
+    body: str = field(default="json", kw_only=True)
+    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    location: str = field(default="same", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.kind} is none of {', '.join(sorted(KINDS))}")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What an answer function may use besides the fault."""
+
+    target: str
+    """Path and query as sent."""
+    raw_headers: str
+    """The request's headers with their secrets, for pages that echo them."""
+    origin: str
+    """The sandbox's own `http://localhost:PORT`."""
+    real: Callable[[], Reply]
+    """Makes the answer that would be given without the fault."""
+
+
+class Faults:
+    """The faults in force, in order; the first that applies is played. Safe for threads."""
+
+    def __init__(self, seed: int) -> None:
+        self._lock = threading.Lock()
+        self._random = Random(f"{seed}/faults")
+        self._armed: list[_Armed] = []
+
+    def add(self, *faults: Fault) -> None:
+        """Put faults in force."""
+        with self._lock:
+            self._armed.extend(_Armed(fault) for fault in faults)
+
+    def clear(self) -> None:
+        """Lift all faults."""
+        with self._lock:
+            self._armed.clear()
+
+    def draw(self, request: RequestRecord) -> tuple[float, Fault | None]:
+        """Seconds to wait before answering this request, and the other fault to play on it."""
+        wait = 0.0
+        chosen: Fault | None = None
+        with self._lock:
+            for armed in self._armed:
+                latency = armed.fault.kind == "latency"
+                if (latency or chosen is None) and armed.applies(request, self._random):
+                    if latency:
+                        wait += armed.fault.seconds
+                    else:
+                        chosen = armed.fault
+        return wait, chosen
+
+
+class _Armed:
+    """A fault with its counts."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        self.seen = 0
+        self.played = 0
+
+    def applies(self, request: RequestRecord, random: Random) -> bool:
+        fault = self.fault
+        if fault.resource is None:
+            mine = request.resource is not None and request.resource != "oauth"
+        else:
+            mine = request.resource == fault.resource
+        if not mine or (fault.when is not None and not fault.when(request)):
+            return False
+        if fault.times is not None and self.played >= fault.times:
+            return False
+        self.seen += 1
+        if self.seen <= fault.after or (fault.rate < 1.0 and random.random() >= fault.rate):
+            return False
+        self.played += 1
+        return True
+
+
+# Answers in place of the real one.
+
+
+def _status(fault: Fault, scene: Scene) -> Reply:
+    phrase = HTTPStatus(fault.status).phrase
+    if fault.body == "json":
+        reply = Reply(fault.status, encode({"error": phrase}))
+    elif fault.body == "html":
+        reply = Reply(fault.status, html_page(f"{fault.status} {phrase}"), HTML)
+    elif fault.body == "empty":
+        reply = Reply(fault.status, b"", None)
+    elif fault.body == "echo":
+        text = f"GET {scene.target}\n{scene.raw_headers}"
+        reply = Reply(fault.status, html_page(f"{fault.status} {phrase}", text), HTML)
+    else:
+        reply = Reply(fault.status, fault.body.encode())
+    if fault.retry_after is not None:
+        reply.headers["Retry-After"] = retry_after_text(fault.retry_after)
+    return reply
+
+
+def retry_after_text(value: int | str, *, ahead: float = 2.0) -> str:
+    """The value of a Retry-After header; "date" means that many seconds ahead, as an HTTP date."""
+    if value == "date":
+        moment = datetime.now(timezone.utc) + timedelta(seconds=ahead + 0.999)
+        return format_datetime(moment.replace(microsecond=0), usegmt=True)
+    return str(value)
+
+
+def _html_200(fault: Fault, scene: Scene) -> Reply:
+    return Reply(200, html_page("Sign in"), HTML)
+
+
+def _xml_200(fault: Fault, scene: Scene) -> Reply:
+    return Reply(200, b"<?xml version='1.0' encoding='UTF-8'?>\n<users type=\"array\"/>\n", XML)
+
+
+def _invalid_json(fault: Fault, scene: Scene) -> Reply:
+    body = scene.real().body
+    return Reply(200, body[: max(1, len(body) // 2)] + b'{"id": 1,,')
+
+
+def _empty_body(fault: Fault, scene: Scene) -> Reply:
+    return Reply(200, b"")
+
+
+def _object(fault: Fault, scene: Scene) -> Reply:
+    return Reply(200, b'{"results":' + scene.real().body + b"}")
+
+
+def _null(fault: Fault, scene: Scene) -> Reply:
+    return Reply(200, b"null")
+
+
+def _wrong_content_type(fault: Fault, scene: Scene) -> Reply:
+    reply = scene.real()
+    reply.content_type = HTML
+    return reply
+
+
+def _redirect(fault: Fault, scene: Scene) -> Reply:
+    places = {
+        "same": scene.target,
+        "other": scene.origin.replace("localhost", "127.0.0.1") + scene.target,
+        "login": "/sessions/new",
+    }
+    location = places.get(fault.location, fault.location)
+    return Reply(302, html_page("Found"), HTML, {"Location": location})
+
+
+ANSWERS: Mapping[str, Callable[[Fault, Scene], Reply]] = {
+    "status": _status,
+    "html_200": _html_200,
+    "xml_200": _xml_200,
+    "invalid_json": _invalid_json,
+    "empty_body": _empty_body,
+    "object": _object,
+    "null": _null,
+    "wrong_content_type": _wrong_content_type,
+    "redirect": _redirect,
+}
+
+# Changes to the rows of a page. Each gets the page and returns what is sent in its place.
+
+
+def _unordered(page: list[Record]) -> list[Record]:
+    return page[::-1]
+
+
+def _duplicated(page: list[Record]) -> list[Record]:
+    """The first row comes twice, in place of the last if the page has more than one."""
+    return [*page[:1], *page[:1], *page[1:-1]]
+
+
+def _without(key: str) -> Callable[[list[Record]], list[Record]]:
+    def change(page: list[Record]) -> list[Record]:
+        middle = len(page) // 2
+        for record in page[middle : middle + 1]:
+            record.pop(key, None)
+        return page
+
+    return change
+
+
+def _over_page(page: list[Record]) -> list[Record]:
+    return page
+
+
+PAGES: Mapping[str, Callable[[list[Record]], list[Record]]] = {
+    "over_page": _over_page,
+    "unordered": _unordered,
+    "duplicated": _duplicated,
+    "missing_id": _without("id"),
+    "missing_cursor": _without("updated-at"),
+}
+OVER_PAGE_EXTRA = 25
+"""Rows that "over_page" sends beyond the asked limit."""
+
+WIRES: Mapping[str, Wire] = {
+    "truncated": "truncated",
+    "drop": "drop",
+    "drop_midway": "drop_midway",
+    "slow_drip": "slow_drip",
+}
+
+KINDS: Sequence[str] = ("latency", *ANSWERS, *PAGES, *WIRES)

@@ -1,0 +1,51 @@
+"""Date-times in and out of text, compared as instants."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+
+_ISO = re.compile(
+    r"(\d{4})-(\d{2})-(\d{2})"
+    r"(?:T(\d{2}):(\d{2})(?::(\d{2})(?:\.(\d{1,9}))?)?(Z|[+-]\d{2}:?\d{2})?)?"
+)
+
+
+def parse_instant(text: str) -> int | None:
+    """Microseconds since 1970 of an ISO 8601 date-time, None if `text` is none.
+
+    A date alone is midnight UTC (doc 0014); a time without zone is taken as UTC.
+    """
+    match = _ISO.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    try:
+        moment = datetime(
+            int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0)
+        )
+    except ValueError:
+        return None
+    moment -= _offset(zone)
+    seconds = int(moment.replace(tzinfo=timezone.utc).timestamp())
+    return seconds * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6])
+
+
+def guess_instant(text: str) -> int | None:
+    """What a lenient reader makes of a text that is not ISO 8601, None if nothing.
+
+    A space before the last `hh:mm` was a `+` once; a text that only begins with a date is that date
+    (doc 0014 speaks of a best effort for other forms).
+    """
+    repaired = re.sub(r" (\d{2}:?\d{2})$", r"+\1", text)
+    instant = parse_instant(repaired)
+    if instant is None and " " in repaired:
+        instant = parse_instant(repaired.replace(" ", "T", 1))
+    return parse_instant(text[:10]) if instant is None else instant
+
+
+def _offset(zone: str | None) -> timedelta:
+    if not zone or zone == "Z":
+        return timedelta(0)
+    sign = -1 if zone[0] == "-" else 1
+    return sign * timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]))

@@ -1,0 +1,275 @@
+"""The HTTP side of the sandbox: connections, headers, the request log, how answers are sent."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import count
+from socketserver import TCPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .api import Call, answer
+from .blueprint import encode
+from .faults import ANSWERS, PAGES, WIRES, Fault, Scene, retry_after_text
+from .oauth import OAuthRefused, Token, parse_form
+from .query import parse_parameters
+from .reply import HTML, Reply, html_page, not_found, refuse
+from .request_log import RequestRecord
+
+if TYPE_CHECKING:
+    from .sandbox import Sandbox
+
+TOKEN_PATH = "/oauth2/token"
+CONTROL_PREFIX = "/_sandbox/"
+LOGIN_PATH = "/sessions/new"
+_DRIP_PIECES = 20
+
+
+class SandboxServer(ThreadingHTTPServer):
+    """Serves one Sandbox on 127.0.0.1."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 256
+
+    def __init__(self, sandbox: Sandbox, port: int) -> None:
+        self.sandbox = sandbox
+        self.calls = count()
+        self._connections: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(("127.0.0.1", port), Handler)
+
+    def server_bind(self) -> None:
+        """Bind without asking a name server who we are."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "localhost", int(self.server_address[1])
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve one connection and remember it, so that closing the sandbox ends it."""
+        with self._lock:
+            self._connections.add(request)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                self._connections.discard(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no error of the server; anything else is."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+    def close_connections(self) -> None:
+        """End all kept-alive connections and with them their threads."""
+        with self._lock:
+            connections = list(self._connections)
+        for connection in connections:
+            try:
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
+
+
+class Handler(BaseHTTPRequestHandler):
+    """One connection and its requests, one after another."""
+
+    protocol_version = "HTTP/1.1"
+    server_version = "Sandbox"
+    sys_version = ""
+    disable_nagle_algorithm = True
+    wbufsize = -1
+    server: SandboxServer
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Keep standard error quiet; the request log holds everything."""
+
+    def _serve(self) -> None:
+        started = time.monotonic()
+        sandbox = self.server.sandbox
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        path = urlsplit(self.path).path
+        if sandbox.control is not None and path.startswith(CONTROL_PREFIX):
+            self._send(sandbox.control.answer(path.removeprefix(CONTROL_PREFIX), body))
+            return
+        record, token = self._record(path, body, started)
+        sandbox.requests.append(record)
+        reply = self._rate_limited(record) or self._played(record, token, body)
+        if reply.wire != "drop":
+            record.status, record.rows = reply.status, reply.rows
+        record.ended = time.monotonic()
+        self._send(reply)
+        if reply.wire == "slow_drip":
+            record.ended = time.monotonic()
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve
+
+    def _record(self, path: str, body: bytes, started: float) -> tuple[RequestRecord, Token | None]:
+        """The log entry of this request, free of secrets, and the token it came with."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        authorization = headers.get("authorization", "")
+        token = self.server.sandbox.desk.holder(authorization)
+        if authorization:
+            kind = authorization.partition(" ")[0]
+            headers["authorization"] = f"{kind} {token or '<unknown>'}"
+        form = parse_form(body) if path == TOKEN_PATH else {}
+        if "client_secret" in form:
+            form["client_secret"] = "<secret>"
+        record = RequestRecord(
+            method=self.command,
+            path=path,
+            resource=self._resource(path),
+            query=dict(parse_parameters(urlsplit(self.path).query)),
+            headers=headers,
+            form=form,
+            token=token.number if token else None,
+            scopes=token.scopes if token else frozenset(),
+            started=started,
+        )
+        return record, token
+
+    def _resource(self, path: str) -> str | None:
+        if path == TOKEN_PATH:
+            return "oauth"
+        resource, _ = _split(path)
+        return resource if resource in self.server.sandbox.tables else None
+
+    def _rate_limited(self, record: RequestRecord) -> Reply | None:
+        """The refusal of a request beyond the rate limit, None for one within it."""
+        dialect = self.server.sandbox.dialect
+        if record.resource is None or (
+            record.resource == "oauth" and not dialect.counts_token_requests
+        ):
+            return None
+        wait = self.server.sandbox.bucket.take(dialect.rate_limit)
+        if wait <= 0.0:
+            return None
+        reply = refuse(dialect.rate_limited, "Too many requests")
+        if dialect.retry_after is not None:
+            value = "date" if dialect.retry_after == "date" else 1
+            reply.headers["Retry-After"] = retry_after_text(value, ahead=wait)
+        return reply
+
+    def _played(self, record: RequestRecord, token: Token | None, body: bytes) -> Reply:
+        """The answer, with faults and latency."""
+        sandbox = self.server.sandbox
+        wait, fault = sandbox.faults.draw(record)
+        if wait:
+            record.fault = "latency"
+        if wait + sandbox.latency > 0:
+            time.sleep(wait + sandbox.latency)
+        if record.resource not in (None, "oauth"):
+            sandbox.call_back(record)
+        if fault is None:
+            return self._real(record, token, body)
+        record.fault = fault.kind
+        return self._faulty(fault, record, token, body)
+
+    def _faulty(
+        self, fault: Fault, record: RequestRecord, token: Token | None, body: bytes
+    ) -> Reply:
+        if fault.kind in ANSWERS:
+            scene = Scene(
+                target=self.path,
+                raw_headers=str(self.headers),
+                origin=self.server.sandbox.url,
+                real=lambda: self._real(record, token, body),
+            )
+            reply = ANSWERS[fault.kind](fault, scene)
+        elif fault.kind in PAGES:
+            reply = self._real(record, token, body, page_fault=fault.kind)
+        else:
+            reply = self._real(record, token, body)
+            reply.wire, reply.seconds = WIRES[fault.kind], fault.seconds
+        reply.headers.update(fault.headers)
+        return reply
+
+    def _real(
+        self,
+        record: RequestRecord,
+        token: Token | None,
+        body: bytes,
+        *,
+        page_fault: str | None = None,
+    ) -> Reply:
+        """What Coupa answers."""
+        if record.resource == "oauth":
+            return self._token(record, body) if self.command == "POST" else not_found()
+        if record.path == LOGIN_PATH:
+            return Reply(200, html_page("Sign in"), HTML)
+        accept = self.headers.get("Accept", "")
+        if record.resource is None:
+            return not_found(as_xml="application/json" not in accept)
+        if self.command != "GET":
+            return Reply(405, b"", None, {"Allow": "GET"})
+        sandbox = self.server.sandbox
+        call = Call(
+            table=sandbox.tables[record.resource],
+            id=_split(record.path)[1],
+            query=urlsplit(self.path).query,
+            accept=accept,
+            token=token,
+            dialect=sandbox.dialect,
+            number=next(self.server.calls),
+            page_fault=page_fault,
+        )
+        return answer(call)
+
+    def _token(self, record: RequestRecord, body: bytes) -> Reply:
+        sandbox = self.server.sandbox
+        try:
+            answer_body, token = sandbox.desk.issue(
+                body=body,
+                content_type=self.headers.get("Content-Type", ""),
+                authorization=self.headers.get("Authorization", ""),
+                dialect=sandbox.dialect,
+            )
+        except OAuthRefused as error:
+            return refuse(error.refusal, str(error), body=error.body)
+        record.token, record.scopes = token.number, token.scopes
+        return Reply(200, encode(answer_body))
+
+    def _send(self, reply: Reply) -> None:
+        if reply.wire == "drop":
+            self.close_connection = True
+            return
+        self.send_response(reply.status)
+        if reply.content_type is not None:
+            self.send_header("Content-Type", reply.content_type)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        if reply.wire == "drop_midway":
+            self.send_header("Transfer-Encoding", "chunked")
+        else:
+            self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        half = reply.body[: len(reply.body) // 2]
+        if reply.wire == "whole":
+            self.wfile.write(b"" if self.command == "HEAD" else reply.body)
+        elif reply.wire == "truncated":
+            self.wfile.write(half)
+            self.close_connection = True
+        elif reply.wire == "drop_midway":
+            self.wfile.write(b"%x\r\n%s" % (len(reply.body), half))
+            self.close_connection = True
+        elif reply.wire == "slow_drip":
+            self._drip(reply)
+
+    def _drip(self, reply: Reply) -> None:
+        step = max(1, -(-len(reply.body) // _DRIP_PIECES))
+        for start in range(0, len(reply.body), step):
+            self.wfile.write(reply.body[start : start + step])
+            self.wfile.flush()
+            time.sleep(reply.seconds / _DRIP_PIECES)
+
+
+def _split(path: str) -> tuple[str | None, str | None]:
+    """Resource and id in `/api/<resource>[/<id>]`; a resource may have slashes in its name."""
+    if not path.startswith("/api/"):
+        return None, None
+    rest = path.removeprefix("/api/").rstrip("/")
+    head, _, tail = rest.rpartition("/")
+    return (head, tail) if head and tail.isdigit() else (rest, None)

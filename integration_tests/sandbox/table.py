@@ -1,0 +1,267 @@
+"""The rows of one resource: what the sandbox knows, and the ground truth of every test."""
+
+from __future__ import annotations
+
+import json
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone, tzinfo
+from random import Random
+from typing import Any
+
+from .blueprint import Blueprint, Record, created, updated
+from .instants import parse_instant
+from .resources import Resource
+from .zones import zone_of
+
+_CACHED_ORDERS = 32
+
+
+@dataclass
+class Row:
+    """One row. Times are seconds since 1970; `blueprint` is shared by many rows until an edit."""
+
+    __slots__ = ("blueprint", "created", "id", "updated")
+
+    id: int
+    created: int | None
+    updated: int | None
+    blueprint: Blueprint
+
+
+class Table:
+    """The rows of one resource, ordered by id. Safe for threads; every edit is atomic.
+
+    Records go in and come out in Coupa's JSON form (dashed keys). Keyword arguments name attributes
+    with underscores: `edit(7, invoice_number="X")` changes `invoice-number`.
+    """
+
+    def __init__(
+        self,
+        resource: Resource,
+        *,
+        pool: Sequence[Blueprint],
+        rows: Iterable[Row] = (),
+        clock: Callable[[], datetime],
+        seed: int = 0,
+    ) -> None:
+        self.resource = resource
+        self.lock = threading.RLock()
+        self.version = 0
+        """Grows with every change."""
+        self.utc = False
+        """Print times in UTC instead of each record's own zone."""
+        self._pool = pool
+        self._rows = {row.id: row for row in rows}
+        self._ids = sorted(self._rows)
+        self._clock = clock
+        self._random = Random(f"{seed}/{resource.path}/edits")
+        self._orders: OrderedDict[object, list[Row]] = OrderedDict()
+        self._attributes: set[str] = set()
+        for blueprint in pool:
+            self._learn(json.loads(blueprint.render(1, 0, 0, timezone.utc)))
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def ids(self) -> list[int]:
+        """All ids, ascending."""
+        with self.lock:
+            return self._ids.copy()
+
+    def id_at(self, position: int) -> int:
+        """The id of the row at a position in id order."""
+        return self._ids[position]
+
+    def get(self, id: int) -> Record:
+        """The record with this id; KeyError if there is none."""
+        with self.lock:
+            return self._record(self._rows[id])
+
+    def records(self) -> list[Record]:
+        """The ground truth: every record as the API prints it in full, ordered by id.
+
+        Times are printed in the record's own zone, or in UTC if `utc` is set; under the dialect
+        "per_answer" compare them as instants.
+        """
+        with self.lock:
+            return [self._record(self._rows[id]) for id in self._ids]
+
+    def stamps(self) -> dict[int, int | None]:
+        """`updated-at` of every row, in seconds since 1970, by id: a cheap ground truth."""
+        with self.lock:
+            return {id: self._rows[id].updated for id in self._ids}
+
+    def add(self, record: Mapping[str, Any] | None = None, **changes: Any) -> int:
+        """Add a row and return its id.
+
+        Without `record` the body is generated. What `record` lacks is filled in: the id is the next
+        free one, `created-at` and `updated-at` are now. A time is a text, printed as given, or an
+        aware datetime, printed in the record's zone.
+        """
+        with self.lock:
+            now = self._now()
+            free = self._ids[-1] + 1 if self._ids else 1
+            body: Record = {"id": free, "created-at": now, "updated-at": now}
+            if record is None:
+                second = int(now.timestamp())
+                body = self._body(Row(free, second, second, self._random.choice(self._pool)))
+            body |= {**(record or {}), **_dashed(changes)}
+            if body["id"] in self._rows:
+                raise ValueError(f"{self.resource.path} already has a row {body['id']}")
+            row = _row(body)
+            self._rows[row.id] = row
+            insort(self._ids, row.id)
+            self._learn(body)
+            self._changed()
+            return row.id
+
+    def edit(
+        self,
+        id: int,
+        changes: Mapping[str, Any] | None = None,
+        *,
+        touch: bool = True,
+        **attributes: Any,
+    ) -> None:
+        """Change attributes of a row; sets `updated-at` to now unless `touch` is False.
+
+        KeyError if there is no such row. An `updated-at` among the changes wins.
+        """
+        changes = {**(changes or {}), **_dashed(attributes)}
+        with self.lock:
+            row = self._rows[id]
+            if changes.get("id", id) != id:
+                raise ValueError("an id does not change")
+            if touch:
+                changes.setdefault("updated-at", self._now())
+            body = self._body(row) | changes
+            if changes.keys() == {"updated-at"} and row.blueprint.prints_updated:
+                row.updated = _second(body["updated-at"])
+            else:
+                new = _row(body)
+                row.created, row.updated, row.blueprint = new.created, new.updated, new.blueprint
+                self._learn(changes)
+            self._changed()
+
+    def edit_many(
+        self,
+        which: int | Iterable[int],
+        changes: Mapping[str, Any] | None = None,
+        *,
+        touch: bool = True,
+        **attributes: Any,
+    ) -> list[int]:
+        """Edit the given rows, or that many rows chosen at random (seeded); returns their ids."""
+        with self.lock:
+            ids = self._some(which) if isinstance(which, int) else list(which)
+            for id in ids:
+                self.edit(id, changes, touch=touch, **attributes)
+            return ids
+
+    def delete(self, id: int) -> None:
+        """Remove a row; KeyError if there is none."""
+        with self.lock:
+            del self._rows[id]
+            del self._ids[bisect_left(self._ids, id)]
+            self._changed()
+
+    def _some(self, count: int) -> list[int]:
+        return self._random.sample(self._ids, min(count, len(self._ids)))
+
+    # What the query language needs.
+
+    def knows(self, path: Sequence[str]) -> bool:
+        """Whether a record of this table has this attribute (underscored names, outer first)."""
+        return "/".join(path) in self._attributes
+
+    def row(self, id: int) -> Row | None:
+        """The row with this id."""
+        return self._rows.get(id)
+
+    def between(self, above: int | None, up_to: int | None) -> Iterable[Row]:
+        """Rows with `above` < id <= `up_to`, ascending by id."""
+        first = 0 if above is None else bisect_right(self._ids, above)
+        last = len(self._ids) if up_to is None else bisect_right(self._ids, up_to)
+        rows = self._rows
+        ids = self._ids
+        return (rows[ids[index]] for index in range(first, last))
+
+    def ordered(self, key: object, build: Callable[[], list[Row]]) -> list[Row]:
+        """The list that `build` makes, kept under `key` until the table changes."""
+        rows = self._orders.get(key)
+        if rows is None:
+            rows = self._orders[key] = build()
+            while len(self._orders) > _CACHED_ORDERS:
+                self._orders.popitem(last=False)
+        else:
+            self._orders.move_to_end(key)
+        return rows
+
+    def render(self, row: Row, zone: tzinfo | None = None) -> bytes:
+        """The row as JSON bytes, times in `zone` or the table's rule."""
+        if zone is None:
+            zone = timezone.utc if self.utc else zone_of(row.id)
+        return row.blueprint.render(row.id, row.created, row.updated, zone)
+
+    def _record(self, row: Row) -> Record:
+        record: Record = json.loads(self.render(row))
+        return record
+
+    def _body(self, row: Row) -> Record:
+        """The record, its own times as datetimes where they are printed in the record's zone."""
+        body = self._record(row)
+        for key, second, slot in (
+            ("created-at", row.created, row.blueprint.prints_created),
+            ("updated-at", row.updated, row.blueprint.prints_updated),
+        ):
+            if slot and second is not None:
+                body[key] = datetime.fromtimestamp(second, timezone.utc)
+        return body
+
+    def _changed(self) -> None:
+        self.version += 1
+        self._orders.clear()
+
+    def _now(self) -> datetime:
+        return self._clock().replace(microsecond=0)
+
+    def _learn(self, value: Any, prefix: str = "", depth: int = 1) -> None:
+        """Note the attributes of a record and of two levels of its associations."""
+        if isinstance(value, list):
+            for item in value:
+                self._learn(item, prefix, depth)
+        elif isinstance(value, Mapping):
+            for key, child in value.items():
+                name = prefix + key.replace("-", "_")
+                self._attributes.add(name)
+                if depth < 3:
+                    self._learn(child, name + "/", depth + 1)
+
+
+def _dashed(attributes: Mapping[str, Any]) -> Record:
+    return {name.replace("_", "-"): value for name, value in attributes.items()}
+
+
+def _row(body: Record) -> Row:
+    """The row of a record; a datetime among its own times becomes a slot."""
+    record = dict(body)
+    for key, slot in (("created-at", created()), ("updated-at", updated())):
+        if isinstance(record.get(key), datetime):
+            record[key] = slot
+    return Row(
+        int(record["id"]),
+        _second(body.get("created-at")),
+        _second(body.get("updated-at")),
+        Blueprint(record),
+    )
+
+
+def _second(time: datetime | str | None) -> int | None:
+    if isinstance(time, str):
+        instant = parse_instant(time)
+        return None if instant is None else instant // 1_000_000
+    return None if time is None else int(time.timestamp())
