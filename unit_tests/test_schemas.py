@@ -63,7 +63,7 @@ DECIMAL_FIELDS = frozenset(
     taxes_in_origin_country_currency total total_booked total_charged total_distance
     total_remaining total_taxes_less_discount total_with_taxes withholding_amount
     withholding_tax_override
-    """.split()  # noqa: SIM905 (a literal would take a line for each of 85 names)
+    """.split()  # noqa: SIM905 (a literal would take a line for each name)
 )
 """Names that Coupa's field tables or Swagger files type as `decimal(p,s)`. Doc 0011: decimals are
 JSON strings; as numbers they would lose digits."""
