@@ -1,0 +1,81 @@
+# Sourced by the scripts in bin/: finds a Python and makes the environments they run in.
+set -euo pipefail
+
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+
+# Airbyte's own model of metadata.yaml. Outside the lock, because its declared dependencies and its bound on Python
+# belong to a client library that the model does not use.
+metadata_model="airbyte-connector-models==0.1.12"
+
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# find_python NEWEST: prints a Python from 3.10 to 3.NEWEST: $PYTHON if set, else the first one that runs.
+find_python() {
+    local newest="$1" candidate
+    local suits="import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))"
+    if [ -n "${PYTHON:-}" ]; then
+        "$PYTHON" -c "$suits" 2>/dev/null || fail "PYTHON=$PYTHON is not a Python from 3.10 to 3.$newest."
+        command -v "$PYTHON"
+        return
+    fi
+    for candidate in python3.11 python3.12 python3.10 python3.13 python3 python; do
+        # A version manager's shim exists even where its Python does not, so ask each one to run.
+        if "$candidate" -c "$suits" >/dev/null 2>&1; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    fail "no Python from 3.10 to 3.$newest found; install one, or name it with PYTHON=/path/to/python."
+}
+
+# stamp_of FILE...: a digest of what an environment is made from; its place counts too, as scripts in it hold the path.
+stamp_of() {
+    (cd "$root" && { pwd && "$python" --version && cat "$@"; }) |
+        "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
+}
+
+# make_environment FOLDER NEWEST FILE...: makes the environment FOLDER anew if one of FILEs changed since it was made.
+# Calls install_FOLDER (dot left out, - as _) to fill it.
+make_environment() {
+    local name="$1" newest="$2" python stamp install
+    shift 2
+    python="$(find_python "$newest")"
+    stamp="$(stamp_of "$@" bin/_common.sh)"
+    [ "$(cat "$root/$name/stamp" 2>/dev/null)" != "$stamp" ] || return 0
+    printf 'Making %s with %s (about a minute, once) ...\n' "$name" "$("$python" --version)" >&2
+    "$python" -m venv --clear "$root/$name" >&2 ||
+        fail "$python could not make an environment; on Debian and Ubuntu its package python3-venv is needed."
+    install="install_$(printf '%s' "${name#.}" | tr - _)"
+    "$install" || fail "the packages for $name could not be installed; see the message above."
+    printf '%s\n' "$stamp" >"$root/$name/stamp"
+}
+
+# pip_install NAME ARGUMENT...: nothing is resolved here, the lists hold every package with its exact version.
+pip_install() {
+    local name="$1"
+    shift
+    "$root/$name/bin/python" -m pip --disable-pip-version-check --no-input install -qq --no-deps "$@" >&2
+}
+
+install_venv() {
+    pip_install .venv -r "$root/requirements-dev.txt" &&
+        pip_install .venv --ignore-requires-python "$metadata_model" &&
+        pip_install .venv -e "$root"
+}
+
+install_venv_sync() {
+    pip_install .venv-sync -r "$root/sync/requirements.txt"
+}
+
+# The connector, the tests and the sandbox.
+make_venv() {
+    make_environment .venv 13 pyproject.toml requirements-dev.txt
+}
+
+# PyAirbyte, which does not support Python 3.13.
+make_venv_sync() {
+    make_environment .venv-sync 12 sync/requirements.txt
+}
