@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .blueprint import encode
 from .dialect import RateLimit, Refusal
 from .faults import Fault
+from .live_edits import LiveEdits
 from .reply import Reply, not_found
 
 if TYPE_CHECKING:
@@ -96,6 +97,17 @@ def _faults(sandbox: Sandbox, arguments: Arguments) -> object:
     return {"added": len(faults)}
 
 
+def _live_edits(sandbox: Sandbox, arguments: Arguments) -> object:
+    """{seed, per_request, resources, inserts=1, edits=3, deletes=0} -> {}; per_request=0 ends them.
+
+    See live_edits.LiveEdits.
+    """
+    sandbox.callbacks.clear()
+    if arguments["per_request"]:
+        sandbox.before_each(LiveEdits(**arguments))
+    return {}
+
+
 def _dialect(sandbox: Sandbox, arguments: Arguments) -> object:
     """{switch: value} -> {}. Refusals and the rate limit are objects of their fields."""
     changes = dict(arguments)
@@ -140,6 +152,7 @@ CALLS: Mapping[str, Callable[[Sandbox, Arguments], object]] = {
     "faults": _faults,
     "dialect": _dialect,
     "latency": _latency,
+    "live_edits": _live_edits,
     "scopes": _scopes,
     "expire_tokens": _expire_tokens,
 }

@@ -68,8 +68,8 @@ class Scene:
 
     target: str
     """Path and query as sent."""
-    raw_headers: str
-    """The request's headers with their secrets, for pages that echo them."""
+    raw_request: str
+    """Request line, headers and body with their secrets, for pages that echo them."""
     origin: str
     """The sandbox's own `http://localhost:PORT`."""
     real: Callable[[], Reply]
@@ -146,8 +146,8 @@ def _status(fault: Fault, scene: Scene) -> Reply:
     elif fault.body == "empty":
         reply = Reply(fault.status, b"", None)
     elif fault.body == "echo":
-        text = f"GET {scene.target}\n{scene.raw_headers}"
-        reply = Reply(fault.status, html_page(f"{fault.status} {phrase}", text), HTML)
+        page = html_page(f"{fault.status} {phrase}", scene.raw_request)
+        reply = Reply(fault.status, page, HTML)
     else:
         reply = Reply(fault.status, fault.body.encode())
     if fault.retry_after is not None:

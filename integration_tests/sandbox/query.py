@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from itertools import islice
@@ -111,22 +111,21 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
 
     Raises BadQuery for a value that cannot be compared.
     """
-    above, up_to, rest = _id_bounds(query.conditions)
-    tests = [_row_test(condition, table, dialect) for condition in rest]
 
-    def matching() -> list[Row]:
+    def matching() -> Iterable[Row]:
+        above, up_to, rest = _id_bounds(query.conditions)
         rows = table.between(above, up_to)
-        return [row for row in rows if all(test(row) for test in tests)]
-
-    if query.order_by == "id" and not query.descending and not query.offset:
-        rows = table.between(above, up_to)
-        return list(islice((row for row in rows if all(t(row) for t in tests)), query.limit))
-
-    def ordered() -> list[Row]:
-        rows = matching()
-        rows.sort(key=_sort_key(query.order_by, table), reverse=query.descending)
+        for condition in rest:
+            rows = filter(_row_test(condition, table, dialect), rows)
         return rows
 
+    def ordered() -> list[Row]:
+        if query.order_by == "id":
+            return list(matching())[:: -1 if query.descending else 1]
+        return sorted(matching(), key=_sort_key(query.order_by, table), reverse=query.descending)
+
+    if query.order_by == "id" and not query.descending and not query.offset:
+        return list(islice(matching(), query.limit))
     key = (query.conditions, query.order_by, query.descending, dialect.bad_datetime)
     return table.ordered(key, ordered)[query.offset : query.offset + query.limit]
 
@@ -350,8 +349,6 @@ def _as_text(value: Any) -> str:
 
 
 def _sort_key(name: str, table: Table) -> Callable[[Row], Any]:
-    if name == "id":
-        return lambda row: row.id
     if name == "updated_at":
         return lambda row: (row.updated or 0, row.id)
     if name == "created_at":

@@ -71,7 +71,7 @@ class Sandbox:
         self.requests = RequestLog()
         self.bucket = Bucket()
         self.control = Control(self) if control else None
-        self._callbacks: list[Callback] = []
+        self.callbacks: list[Callback] = []
         self._server: SandboxServer | None = None
         self._port = port
         self.tables: dict[str, Table] = {}
@@ -152,11 +152,11 @@ class Sandbox:
 
     def before_each(self, callback: Callback) -> None:
         """Call `callback(sandbox, request)` before each resource request is answered."""
-        self._callbacks.append(callback)
+        self.callbacks.append(callback)
 
     def call_back(self, request: RequestRecord) -> None:
         """Run the callbacks of before_each."""
-        for callback in self._callbacks:
+        for callback in self.callbacks:
             callback(self, request)
 
     def requests_for(self, resource: str) -> list[RequestRecord]:

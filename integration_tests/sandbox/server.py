@@ -174,7 +174,7 @@ class Handler(BaseHTTPRequestHandler):
         if fault.kind in ANSWERS:
             scene = Scene(
                 target=self.path,
-                raw_headers=str(self.headers),
+                raw_request=f"{self.requestline}\n{self.headers}{body.decode('utf-8', 'replace')}",
                 origin=self.server.sandbox.url,
                 real=lambda: self._real(record, token, body),
             )

@@ -186,9 +186,7 @@ class Table:
         """Rows with `above` < id <= `up_to`, ascending by id."""
         first = 0 if above is None else bisect_right(self._ids, above)
         last = len(self._ids) if up_to is None else bisect_right(self._ids, up_to)
-        rows = self._rows
-        ids = self._ids
-        return (rows[ids[index]] for index in range(first, last))
+        return map(self._rows.__getitem__, self._ids[first:last])
 
     def ordered(self, key: object, build: Callable[[], list[Row]]) -> list[Row]:
         """The list that `build` makes, kept under `key` until the table changes."""

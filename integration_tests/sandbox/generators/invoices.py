@@ -41,7 +41,7 @@ def invoice(random: Random, size: int) -> Record:
         "internal-note": parts.text(random),
         "supplier-note": "",
         "line-level-taxation": random.random() < 0.5,
-        "line-count": 3,
+        "line-count": 0,
         "tax-rate": random.choice((None, 8.25, 19.0, 0.0)),
         "tax-amount": amount(1),
         "shipping-amount": "0.0",
@@ -84,7 +84,9 @@ def invoice(random: Random, size: int) -> Record:
     }
     if random.random() < 0.2:
         del record["contract"]
-    return parts.fill(record, "invoice-lines", size, lambda number: _line(random, number))
+    parts.fill(record, "invoice-lines", size, lambda number: _line(random, number))
+    record["line-count"] = len(record["invoice-lines"])
+    return record
 
 
 def _line(random: Random, number: int) -> Record:

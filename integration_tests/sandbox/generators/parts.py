@@ -206,10 +206,15 @@ def comment(random: Random, number: int, commentable_type: str) -> Record:
 
 
 def custom_fields(random: Random) -> Record | None:
-    """`custom-fields` with every kind of value: null, "", text, boolean, number, lookup object."""
+    """`custom-fields` with every kind of value: null, "", text, boolean, lookup object.
+
+    A few hold one name in both spellings, `cost-center` and `cost_center`.
+    """
     if random.random() < 0.1:
         return None
+    twin = {"cost-center": "CC-18"} if random.random() < 0.1 else {}
     return {
+        **twin,
         "custom-field-1": "Name of first custom field",
         "cost_center": random.choice(("", None, "CC-17")),
         "is-capex": random.random() < 0.5,
@@ -226,8 +231,13 @@ def custom_fields(random: Random) -> Record | None:
 
 
 def legacy_custom_fields(random: Random) -> Record:
-    """Custom fields of the "API global namespace" option: they sit at the top level (doc 0010)."""
+    """Custom fields of the "API global namespace" option: they sit at the top level (doc 0010).
+
+    A few records hold one name in both spellings, `custom-field-7` and `custom_field_7`.
+    """
+    twin = {"custom_field_7": "with underscores"} if random.random() < 0.1 else {}
     return {
+        **twin,
         "gpo-entity": random.choice(("", None, "Entity 3")),
         "custom-field-7": text(random),
         "radio-button-test": random.choice((None, True)),
@@ -237,13 +247,14 @@ def legacy_custom_fields(random: Random) -> Record:
 def fill(record: Record, key: str, size: int, make: Callable[[int], Record]) -> Record:
     """Add the objects that `make(number)` builds to the list `record[key]`.
 
-    Adds one at least, then as many as fit into `size` bytes of JSON (an empty list below that).
+    Adds as many as bring the record nearest to `size` bytes of JSON; none if it is there already.
     """
     room = size - len(encode(record))
-    number = 0
-    while room > 0 and number < 900:
-        number += 1
+    for number in range(1, 900):
         child = make(number)
+        length = len(encode(child)) + 1
+        if room < length / 2:
+            break
         record[key].append(child)
-        room -= len(encode(child)) + 1
+        room -= length
     return record
