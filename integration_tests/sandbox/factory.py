@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from random import Random
 from typing import Literal
 
 from .blueprint import Blueprint
 from .documented import documented_records
 from .resources import Resource
-from .table import Row, Table
+from .table import Pool, Row, Table
 
 Spread = Literal["even", "mass_update"] | Sequence[datetime]
 """When rows were updated: evenly over the history; 80 % of them in one second; or at the given
@@ -46,15 +47,20 @@ def make_table(
     follows the ids only loosely.
     """
     random = Random(f"{seed}/{resource.path}")
-    size = plan.size or resource.size
-    pool_size = max(4, min(64, _POOL_BYTES // size))
-    pool = [Blueprint(resource.generate(random, size)) for _ in range(pool_size)]
+    pool = _pool(resource, plan.size or resource.size, seed)
     documented = documented_records(resource.path)[: plan.rows] if plan.documented else []
-    rows = _rows(plan.rows - len(documented), plan.spread, pool, clock(), random)
+    rows = _rows(plan.rows - len(documented), plan.spread, pool.blueprints, clock(), random)
     table = Table(resource, pool=pool, rows=rows, clock=clock, seed=seed)
     for record in documented:
         table.add(record)
     return table
+
+
+@lru_cache(maxsize=32)
+def _pool(resource: Resource, size: int, seed: int) -> Pool:
+    random = Random(f"{seed}/{resource.path}/pool")
+    number = max(4, min(64, _POOL_BYTES // size))
+    return Pool(Blueprint(resource.generate(random, size)) for _ in range(number))
 
 
 def _rows(

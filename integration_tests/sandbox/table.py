@@ -32,6 +32,20 @@ class Row:
     blueprint: Blueprint
 
 
+class Pool:
+    """The bodies that the generated rows of a table share. Never changes."""
+
+    def __init__(self, blueprints: Iterable[Blueprint]) -> None:
+        self.blueprints = tuple(blueprints)
+        self.attributes: frozenset[str] = frozenset().union(
+            *(
+                _attributes(json.loads(body.render(1, 0, 0, timezone.utc)))
+                for body in self.blueprints
+            )
+        )
+        """Every attribute path in them: see _attributes."""
+
+
 class Table:
     """The rows of one resource, ordered by id. Safe for threads; every edit is atomic.
 
@@ -43,7 +57,7 @@ class Table:
         self,
         resource: Resource,
         *,
-        pool: Sequence[Blueprint],
+        pool: Pool,
         rows: Iterable[Row] = (),
         clock: Callable[[], datetime],
         seed: int = 0,
@@ -60,9 +74,7 @@ class Table:
         self._clock = clock
         self._random = Random(f"{seed}/{resource.path}/edits")
         self._orders: OrderedDict[object, list[Row]] = OrderedDict()
-        self._attributes: set[str] = set()
-        for blueprint in pool:
-            self._learn(json.loads(blueprint.render(1, 0, 0, timezone.utc)))
+        self._attributes = set(pool.attributes)
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -108,14 +120,16 @@ class Table:
             body: Record = {"id": free, "created-at": now, "updated-at": now}
             if record is None:
                 second = int(now.timestamp())
-                body = self._body(Row(free, second, second, self._random.choice(self._pool)))
+                body = self._body(
+                    Row(free, second, second, self._random.choice(self._pool.blueprints))
+                )
             body |= {**(record or {}), **_dashed(changes)}
             if body["id"] in self._rows:
                 raise ValueError(f"{self.resource.path} already has a row {body['id']}")
             row = _row(body)
             self._rows[row.id] = row
             insort(self._ids, row.id)
-            self._learn(body)
+            self._attributes |= _attributes(body)
             self._changed()
             return row.id
 
@@ -144,7 +158,7 @@ class Table:
             else:
                 new = _row(body)
                 row.created, row.updated, row.blueprint = new.created, new.updated, new.blueprint
-                self._learn(changes)
+                self._attributes |= _attributes(changes)
             self._changed()
 
     def edit_many(
@@ -227,17 +241,18 @@ class Table:
     def _now(self) -> datetime:
         return self._clock().replace(microsecond=0)
 
-    def _learn(self, value: Any, prefix: str = "", depth: int = 1) -> None:
-        """Note the attributes of a record and of two levels of its associations."""
-        if isinstance(value, list):
-            for item in value:
-                self._learn(item, prefix, depth)
-        elif isinstance(value, Mapping):
-            for key, child in value.items():
-                name = prefix + key.replace("-", "_")
-                self._attributes.add(name)
-                if depth < 3:
-                    self._learn(child, name + "/", depth + 1)
+
+def _attributes(value: Any, prefix: str = "", depth: int = 1) -> set[str]:
+    """The paths ("supplier/name") of a record's attributes, through two levels of associations."""
+    if isinstance(value, list):
+        return {name for item in value for name in _attributes(item, prefix, depth)}
+    names: set[str] = set()
+    if isinstance(value, Mapping) and depth <= 3:
+        for key, child in value.items():
+            name = prefix + key.replace("-", "_")
+            names.add(name)
+            names |= _attributes(child, name + "/", depth + 1)
+    return names
 
 
 def _dashed(attributes: Mapping[str, Any]) -> Record:
