@@ -1,0 +1,1 @@
+"""The Python parts that the manifest names; each does what YAML cannot (see AGENTS.md)."""

@@ -1,0 +1,55 @@
+"""Coupa prints keys with hyphens (`created-at`); warehouse columns want underscores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from airbyte_cdk.sources.declarative.transformations import RecordTransformation
+from airbyte_cdk.sources.types import Config, StreamSlice, StreamState
+
+
+def with_underscores(value: Any) -> Any:
+    """Copies a JSON value with the hyphens of all keys turned to underscores, at every depth.
+
+    Values stay as they are. Where a new name is taken within its object, `_2`, `_3` ... is added to
+    it, so that `{"po-number": 1, "po_number": 2}` becomes `{"po_number_2": 1, "po_number": 2}`.
+    """
+    if isinstance(value, dict):
+        renamed = {key.replace("-", "_"): with_underscores(item) for key, item in value.items()}
+        return renamed if len(renamed) == len(value) else _without_collisions(value)
+    if isinstance(value, list):
+        return [with_underscores(item) for item in value]
+    return value
+
+
+def _without_collisions(value: Mapping[str, Any]) -> dict[str, Any]:
+    taken = {key for key in value if "-" not in key}
+    renamed = {}
+    for key, item in value.items():
+        name = key.replace("-", "_")
+        if name != key:
+            number = 2
+            while name in taken:
+                name = f"{key.replace('-', '_')}_{number}"
+                number += 1
+            taken.add(name)
+        renamed[name] = with_underscores(item)
+    return renamed
+
+
+@dataclass
+class UnderscoreKeys(RecordTransformation):
+    """Renames the keys of a record in place (the CDK's KeysToSnakeCase does not enter lists)."""
+
+    def transform(
+        self,
+        record: dict[str, Any],
+        config: Config | None = None,
+        stream_state: StreamState | None = None,
+        stream_slice: StreamSlice | None = None,
+    ) -> None:
+        renamed = with_underscores(record)
+        record.clear()
+        record.update(renamed)

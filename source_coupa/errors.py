@@ -1,0 +1,172 @@
+"""What a user is told when something fails: one sentence that says what to do.
+
+Every function returns an `AirbyteTracedException`; the caller raises it. The failure type follows
+Airbyte's convention: `config_error` when the user can mend it, `transient_error` when time can,
+`system_error` for what only a change of the connector can mend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+import requests
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from urllib3.exceptions import MaxRetryError, NameResolutionError
+
+CLIENT_PAGE = "Setup > Oauth2/OpenID Connect Clients"
+"""Where an administrator finds the OAuth clients in Coupa."""
+
+
+def config_error(sentence: str, internal: str | None = None) -> AirbyteTracedException:
+    """An error that the user can mend; `internal` is for engineers and holds no secret."""
+    return AirbyteTracedException(
+        message=sentence,
+        internal_message=internal or sentence,
+        failure_type=FailureType.config_error,
+    )
+
+
+def transient_error(sentence: str, internal: str | None = None) -> AirbyteTracedException:
+    """An error that passes by itself."""
+    return AirbyteTracedException(
+        message=sentence,
+        internal_message=internal or sentence,
+        failure_type=FailureType.transient_error,
+    )
+
+
+def system_error(sentence: str, internal: str | None = None) -> AirbyteTracedException:
+    """An answer from Coupa that this version of the connector cannot read safely."""
+    return AirbyteTracedException(
+        message=sentence,
+        internal_message=internal or sentence,
+        failure_type=FailureType.system_error,
+    )
+
+
+def wrong_credentials(host: str) -> AirbyteTracedException:
+    return config_error(
+        f"{host} refused the client ID or the client secret: copy both again from Coupa "
+        f"({CLIENT_PAGE}) and check that they belong to this instance."
+    )
+
+
+def wrong_grant(host: str) -> AirbyteTracedException:
+    return config_error(
+        f"{host} does not let this OAuth client use the grant type client credentials: choose "
+        f"that grant type for it in Coupa ({CLIENT_PAGE})."
+    )
+
+
+def missing_scope(scopes: Iterable[str]) -> AirbyteTracedException:
+    wanted = " or ".join(scopes)
+    return config_error(
+        f"The OAuth client lacks the scope {wanted}: add it to the client in Coupa "
+        f"({CLIENT_PAGE}), or deselect the streams that need it."
+    )
+
+
+def no_scope_at_all(host: str, scopes: Iterable[str]) -> AirbyteTracedException:
+    return config_error(
+        f"{host} accepts the credentials, but the OAuth client may read nothing: add at least one "
+        f"of the scopes {', '.join(scopes)} to it in Coupa ({CLIENT_PAGE})."
+    )
+
+
+def access_refused(streams: Iterable[str]) -> AirbyteTracedException:
+    return config_error(
+        f"Coupa grants the scopes but refuses access to {', '.join(streams)}: check in Coupa "
+        f"({CLIENT_PAGE}) that the OAuth client is active and what its user may see."
+    )
+
+
+def token_not_accepted(host: str, scope: str) -> AirbyteTracedException:
+    return config_error(
+        f"{host} issues access tokens for {scope} but does not accept them (HTTP 401): check in "
+        f"Coupa ({CLIENT_PAGE}) that the OAuth client is active and still has this scope."
+    )
+
+
+def redirected(host: str, response: requests.Response) -> AirbyteTracedException:
+    """Explains a 3xx answer. Only the host of its target is shown: path and query may hold what is
+    nobody's business."""
+    try:
+        target = urlsplit(response.headers.get("Location", "")).hostname
+    except ValueError:
+        target = None
+    return config_error(
+        f"{host} redirects to {target or 'another page'}, where the connector does not follow: "
+        "enter the address under which Coupa itself answers as the instance URL, not that of a "
+        "login page or proxy."
+    )
+
+
+def not_coupa(host: str, seen: str) -> AirbyteTracedException:
+    return config_error(
+        f"{host} does not answer as a Coupa instance ({seen}): check the instance URL, for "
+        "example https://acme.coupahost.com."
+    )
+
+
+def rate_limited(host: str) -> AirbyteTracedException:
+    return transient_error(
+        f"{host} answers that its request limit is used up (HTTP 429): try again in a minute, or "
+        "lower the requests per second if other integrations share the limit."
+    )
+
+
+def unavailable(host: str, status: int) -> AirbyteTracedException:
+    return transient_error(
+        f"{host} is not available right now (HTTP {status}), perhaps for maintenance: try again "
+        "later."
+    )
+
+
+def refusal(host: str, response: requests.Response) -> AirbyteTracedException | None:
+    """Explains the answers that mean the same for every request; None for all others."""
+    status = response.status_code
+    if 300 <= status < 400:
+        return redirected(host, response)
+    if status == 429:
+        return rate_limited(host)
+    if status == 408 or status >= 500:
+        return unavailable(host, status)
+    return None
+
+
+def unreachable(host: str, error: requests.RequestException) -> AirbyteTracedException:
+    """Explains a request that got no answer. Only the class of `error` is shown: its text can
+    quote the request."""
+    kind = type(error).__name__
+    if isinstance(error, requests.exceptions.SSLError):
+        return config_error(
+            f"The TLS certificate of {host} could not be verified: check the instance URL, and "
+            "that no proxy on the way replaces the certificate.",
+            kind,
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return config_error(f"The proxy on the way to {host} refused the connection.", kind)
+    if isinstance(error, requests.exceptions.Timeout):
+        return transient_error(
+            f"{host} did not answer in time: check the instance URL and that a firewall or IP "
+            "allow list lets Airbyte in, then try again.",
+            kind,
+        )
+    if _is_unknown_host(error):
+        return config_error(
+            f"The host {host} does not exist: check the instance URL, for example "
+            "https://acme.coupahost.com.",
+            kind,
+        )
+    return transient_error(
+        f"{host} could not be reached: check the instance URL and that a firewall or IP allow list "
+        "lets Airbyte in, then try again.",
+        kind,
+    )
+
+
+def _is_unknown_host(error: requests.RequestException) -> bool:
+    cause = error.args[0] if error.args else None
+    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NameResolutionError)

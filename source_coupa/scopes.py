@@ -1,0 +1,130 @@
+"""Which scopes the OAuth client holds, and so which streams exist for it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from airbyte_cdk.sources.streams.call_rate import APIBudget
+
+from source_coupa import errors
+from source_coupa.oauth import TIMEOUT, Token, TokenStore
+
+_PARALLEL_REQUESTS = 8
+_WARM_UP_POLL = 1.5
+
+
+def alternatives(scope: str | Iterable[str]) -> tuple[str, ...]:
+    """The scopes of a stream's `scope` parameter: one, or several of which any will do."""
+    return (scope,) if isinstance(scope, str) else tuple(scope)
+
+
+@dataclass(frozen=True)
+class GatedStream:
+    """A stream of the manifest, the resource it reads, and the scopes that open it."""
+
+    name: str
+    resource: str
+    scopes: tuple[str, ...]
+
+
+def gated_streams(manifest: Mapping[str, Any]) -> list[GatedStream]:
+    """The streams of a resolved manifest in its order."""
+    rows = []
+    for stream in manifest["streams"]:
+        parameters = stream["$parameters"]
+        rows.append(
+            GatedStream(stream["name"], parameters["resource"], alternatives(parameters["scope"]))
+        )
+    return rows
+
+
+class ScopeGate:
+    """Tells which streams an OAuth client may read.
+
+    A stream is closed only on an explicit refusal of its scopes; every other failure is raised, for
+    a stream that is missing from `discover` for a moment would be dropped from connections.
+    """
+
+    def __init__(
+        self, store: TokenStore, streams: list[GatedStream], budget: APIBudget | None
+    ) -> None:
+        self._store = store
+        self._streams = streams
+        self._budget = budget
+        self._session = requests.Session()
+
+    def open_streams(self) -> list[GatedStream]:
+        """The streams that the client may read, in the manifest's order.
+
+        Raises:
+            AirbyteTracedException: if the client may read nothing, or if it cannot be found out.
+        """
+        held = self._held_scopes()
+        if held:
+            return [stream for stream in self._streams if held.intersection(stream.scopes)]
+        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+            readable = pool.map(self.can_read, self._streams)
+            opened = [stream for stream, may in zip(self._streams, readable, strict=True) if may]
+        if not opened:
+            raise errors.no_scope_at_all(self._store.config.host, self._store.scopes)
+        return opened
+
+    def can_read(self, stream: GatedStream) -> bool:
+        """Reads one record's worth of a stream; False if Coupa refuses access to it.
+
+        Raises:
+            AirbyteTracedException: on any other answer than a JSON list.
+        """
+        token = self._store.token(stream.scopes, self._budget)
+        response = self._get(stream, token)
+        while response.status_code == 401 and token.is_warming_up:
+            time.sleep(_WARM_UP_POLL)
+            response = self._get(stream, token)
+        if response.status_code in (401, 403):
+            return False
+        host = self._store.config.host
+        if (failure := errors.refusal(host, response)) is not None:
+            raise failure
+        if response.status_code != 200:
+            raise errors.not_coupa(
+                host, f"/api/{stream.resource} gives HTTP {response.status_code}"
+            )
+        if not _is_json_list(response):
+            raise errors.not_coupa(host, f"/api/{stream.resource} gives no JSON list")
+        return True
+
+    def _held_scopes(self) -> set[str]:
+        scopes = self._store.scopes
+        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+            answers = pool.map(lambda scope: self._store.holds(scope, self._budget), scopes)
+            return {scope for scope, held in zip(scopes, answers, strict=True) if held}
+
+    def _get(self, stream: GatedStream, token: Token) -> requests.Response:
+        config = self._store.config
+        request = self._session.prepare_request(
+            requests.Request(
+                "GET",
+                f"{config.instance_url}/api/{stream.resource}",
+                params={"limit": "1"},
+                headers={"Accept": "application/json"},
+                auth=token,
+            )
+        )
+        if self._budget is not None:
+            self._budget.acquire_call(request)
+        try:
+            return self._session.send(request, timeout=TIMEOUT, allow_redirects=False)
+        except requests.RequestException as error:
+            raise errors.unreachable(config.host, error) from None
+
+
+def _is_json_list(response: requests.Response) -> bool:
+    try:
+        return isinstance(response.json(), list)
+    except requests.exceptions.JSONDecodeError:
+        return False

@@ -1,0 +1,158 @@
+"""The connector: the manifest, with streams limited to what the OAuth client may read."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from airbyte_cdk.models import (
+    AirbyteCatalog,
+    AirbyteConnectionStatus,
+    AirbyteStateMessage,
+    ConfiguredAirbyteCatalog,
+    Status,
+)
+from airbyte_cdk.sources.declarative.models.declarative_component_schema import HTTPAPIBudget
+from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from source_coupa import errors
+from source_coupa.config import CoupaConfig
+from source_coupa.oauth import TokenStore, shared_store
+from source_coupa.scopes import GatedStream, ScopeGate, gated_streams
+
+MANIFEST = Path(__file__).parent / "manifest.yaml"
+
+CHECK_SECONDS = 14.0
+"""By then `check` has an answer, whatever Coupa does."""
+
+_DISCOVER_RETRY_WAITS = (1.0, 2.0, 5.0)
+
+_T = TypeVar("_T")
+
+
+class SourceCoupa(YamlDeclarativeSource):
+    """Coupa as an Airbyte source."""
+
+    def __init__(
+        self,
+        catalog: ConfiguredAirbyteCatalog | None = None,
+        config: Mapping[str, Any] | None = None,
+        state: list[AirbyteStateMessage] | None = None,
+        config_path: str | None = None,
+    ) -> None:
+        """The CDK reads settings and state when a source is made, not when it is used.
+
+        Args:
+            catalog: the configured catalog, for `read`.
+            config: the settings as the user entered them; None for `spec`.
+            state: the state messages to go on from.
+            config_path: where settings that the manifest migrates are written back.
+        """
+        super().__init__(
+            # absolute: the CDK would prefer a manifest.yaml in the current folder
+            path_to_yaml=str(MANIFEST),
+            catalog=catalog,
+            config=config,
+            state=state,
+            config_path=config_path,
+        )
+
+    def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
+        """Checks the settings before the CDK does, whose messages name no field.
+
+        Raises:
+            AirbyteTracedException: `config_error` saying which setting is wrong.
+        """
+        configured = super().configure(config, temp_dir)
+        CoupaConfig.parse(configured)
+        return configured
+
+    def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
+        """Proves within `CHECK_SECONDS` that at least one stream can be read, or says why not."""
+        try:
+            within(CHECK_SECONDS, lambda: self._check_access(logger))
+        except AirbyteTracedException as error:
+            return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
+        except TimeoutError:
+            host = CoupaConfig.parse(self._config).host
+            message = f"{host} did not answer within {CHECK_SECONDS:.0f} seconds: try again later."
+            return AirbyteConnectionStatus(status=Status.FAILED, message=message)
+        return AirbyteConnectionStatus(status=Status.SUCCEEDED)
+
+    def discover(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteCatalog:
+        """The catalog of the streams that the OAuth client may read.
+
+        Raises:
+            AirbyteTracedException: if that cannot be found out; a stream is never left out for
+                another reason than a refused scope.
+        """
+        opened = {stream.name for stream in self._gate(_DISCOVER_RETRY_WAITS).open_streams()}
+        self._log_closed_streams(logger, opened)
+        catalog = super().discover(logger, config)
+        return AirbyteCatalog(
+            streams=[stream for stream in catalog.streams if stream.name in opened]
+        )
+
+    def streams(self, config: Mapping[str, Any]) -> list[Any]:
+        """All streams of the manifest; one without its scope fails when it is read, by name."""
+        settings = CoupaConfig.parse(self._config)
+        shared_store(settings).scopes = self._scopes()
+        return super().streams(config)
+
+    def _check_access(self, logger: logging.Logger) -> None:
+        gate = self._gate(())
+        opened = gate.open_streams()
+        self._log_closed_streams(logger, {stream.name for stream in opened})
+        for stream in opened:
+            if gate.can_read(stream):
+                return
+            logger.warning(f"Coupa refuses access to {stream.name} although its scope is granted.")
+        raise errors.access_refused(stream.name for stream in opened)
+
+    def _gate(self, retry_waits: tuple[float, ...]) -> ScopeGate:
+        settings = CoupaConfig.parse(self._config)
+        store = TokenStore(settings, self._scopes(), retry_waits=retry_waits)
+        budget = self._constructor.create_component(
+            HTTPAPIBudget, self.resolved_manifest["api_budget"], self._config
+        )
+        return ScopeGate(store, self._gated_streams(), budget)
+
+    def _gated_streams(self) -> list[GatedStream]:
+        return gated_streams(self.resolved_manifest)
+
+    def _scopes(self) -> tuple[str, ...]:
+        scopes = (scope for stream in self._gated_streams() for scope in stream.scopes)
+        return tuple(dict.fromkeys(scopes))
+
+    def _log_closed_streams(self, logger: logging.Logger, opened: set[str]) -> None:
+        for stream in self._gated_streams():
+            if stream.name not in opened:
+                logger.warning(
+                    f"Stream {stream.name} is not available: the OAuth client lacks the scope "
+                    f"{' or '.join(stream.scopes)}."
+                )
+
+
+def within(seconds: float, function: Callable[[], _T]) -> _T:
+    """The result of `function`, or its exception, or TimeoutError if it takes longer."""
+    outcome: list[_T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(function())
+        except BaseException as error:
+            failure.append(error)
+
+    worker = threading.Thread(target=run, name="check", daemon=True)
+    worker.start()
+    worker.join(seconds)
+    if failure:
+        raise failure[0]
+    if not outcome:
+        raise TimeoutError
+    return outcome[0]
