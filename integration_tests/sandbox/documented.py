@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import timezone
 from pathlib import Path
 from random import Random
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from .blueprint import Blueprint, Record
+from .instants import second_of
 from .resources import RESOURCES
 
 _PAYLOADS = Path(__file__).parent / "payloads"
@@ -37,9 +38,21 @@ def documented_records(resource: str) -> list[Record]:
 
 def _full_report(shallow: Record) -> Record:
     entry = RESOURCES["expense_reports"]
-    generated = json.loads(
-        Blueprint(entry.generate(Random(shallow["id"]), entry.size * 2)).render(
-            shallow["id"], None, None, timezone.utc
-        )
+    body = Blueprint(entry.generate(Random(shallow["id"]), entry.size * 2)).render(
+        shallow["id"],
+        second_of(shallow["created-at"]),
+        second_of(shallow["updated-at"]),
+        ZoneInfo("America/Los_Angeles"),
     )
-    return {**generated, **shallow}
+    report: Record = _filled(shallow, json.loads(body))
+    return report
+
+
+def _filled(printed: Any, full: Any) -> Any:
+    """`printed`, with what it lacks taken from `full`."""
+    if isinstance(printed, dict) and isinstance(full, dict):
+        inner = {key: _filled(value, full.get(key)) for key, value in printed.items()}
+        return {**full, **inner}
+    if isinstance(printed, list) and isinstance(full, list) and full:
+        return [_filled(value, full[index % len(full)]) for index, value in enumerate(printed)]
+    return printed

@@ -31,6 +31,14 @@ def parse_instant(text: str) -> int | None:
     return seconds * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6])
 
 
+def second_of(time: datetime | str | None) -> int | None:
+    """Whole seconds since 1970 of a date-time or its text; None for none or for another text."""
+    if isinstance(time, str):
+        instant = parse_instant(time)
+        return None if instant is None else instant // 1_000_000
+    return None if time is None else int(time.timestamp())
+
+
 def guess_instant(text: str) -> int | None:
     """What a lenient reader makes of a text that is not ISO 8601, None if nothing.
 

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from .blueprint import Blueprint, Record, created, updated
-from .instants import parse_instant
+from .instants import second_of
 from .resources import Resource
 from .zones import zone_of
 
@@ -107,7 +107,7 @@ class Table:
         with self.lock:
             return {id: self._rows[id].updated for id in self._ids}
 
-    def add(self, record: Mapping[str, Any] | None = None, **changes: Any) -> int:
+    def add(self, record: Mapping[str, Any] | None = None, /, **changes: Any) -> int:
         """Add a row and return its id.
 
         Without `record` the body is generated. What `record` lacks is filled in: the id is the next
@@ -136,6 +136,7 @@ class Table:
     def edit(
         self,
         id: int,
+        /,
         changes: Mapping[str, Any] | None = None,
         *,
         touch: bool = True,
@@ -154,7 +155,7 @@ class Table:
                 changes.setdefault("updated-at", self._now())
             body = self._body(row) | changes
             if changes.keys() == {"updated-at"} and row.blueprint.prints_updated:
-                row.updated = _second(body["updated-at"])
+                row.updated = second_of(body["updated-at"])
             else:
                 new = _row(body)
                 row.created, row.updated, row.blueprint = new.created, new.updated, new.blueprint
@@ -164,6 +165,7 @@ class Table:
     def edit_many(
         self,
         which: int | Iterable[int],
+        /,
         changes: Mapping[str, Any] | None = None,
         *,
         touch: bool = True,
@@ -267,14 +269,7 @@ def _row(body: Record) -> Row:
             record[key] = slot
     return Row(
         int(record["id"]),
-        _second(body.get("created-at")),
-        _second(body.get("updated-at")),
+        second_of(body.get("created-at")),
+        second_of(body.get("updated-at")),
         Blueprint(record),
     )
-
-
-def _second(time: datetime | str | None) -> int | None:
-    if isinstance(time, str):
-        instant = parse_instant(time)
-        return None if instant is None else instant // 1_000_000
-    return None if time is None else int(time.timestamp())
