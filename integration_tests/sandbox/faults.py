@@ -8,34 +8,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
-from http import HTTPStatus
 from random import Random
 
 from .blueprint import Record, encode
-from .reply import HTML, XML, Reply, Wire, html_page
+from .reply import HTML, XML, Reply, Wire, html_page, phrase_of
 from .request_log import RequestRecord
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Choice:
-    """Which requests a fault is played on."""
-
-    resource: str | None = None
-    """A resource path, "oauth" for token requests, None for every resource request."""
-    times: int | None = None
-    """How often at most; None for always."""
-    rate: float = 1.0
-    """Share of the requests, drawn from the seed."""
-    after: int = 0
-    """Leave that many matching requests alone first."""
-    when: Callable[[RequestRecord], bool] | None = None
-
-
 @dataclass(frozen=True)
-class Fault(_Choice):
+class Fault:
     """One fault.
 
     Kinds: latency (waits `seconds`, combines with others); status (`status`, `body`,
@@ -49,13 +33,24 @@ class Fault(_Choice):
     """
 
     kind: str
-    seconds: float = field(default=0.0, kw_only=True)
-    status: int = field(default=500, kw_only=True)
-    retry_after: int | str | None = field(default=None, kw_only=True)
+    _: KW_ONLY
+    resource: str | None = None
+    """A resource path, "oauth" for token requests, None for every resource request."""
+    times: int | None = None
+    """How often at most; None for always."""
+    rate: float = 1.0
+    """Share of the requests, drawn from the seed."""
+    after: int = 0
+    """Leave that many matching requests alone first."""
+    when: Callable[[RequestRecord], bool] | None = None
+    """Which requests; sees them as they arrive, before there is a status."""
+    seconds: float = 0.0
+    status: int = 500
+    retry_after: int | str | None = None
     """Seconds, or "date" for a date two seconds ahead, or the header's text."""
-    body: str = field(default="json", kw_only=True)
-    headers: Mapping[str, str] = field(default_factory=dict, kw_only=True)
-    location: str = field(default="same", kw_only=True)
+    body: str = "json"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    location: str = "same"
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -138,7 +133,7 @@ class _Armed:
 
 
 def _status(fault: Fault, scene: Scene) -> Reply:
-    phrase = HTTPStatus(fault.status).phrase
+    phrase = phrase_of(fault.status)
     if fault.body == "json":
         reply = Reply(fault.status, encode({"error": phrase}))
     elif fault.body == "html":

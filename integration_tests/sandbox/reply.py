@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from http import HTTPStatus
+from http.client import responses
 from typing import Literal
 
 from .blueprint import encode
@@ -37,7 +37,7 @@ class Reply:
 def refuse(refusal: Refusal, message: str, *, body: Mapping[str, object] | None = None) -> Reply:
     """A refusal in the dialect's status and body kind; `body` replaces the usual JSON."""
     if refusal.body == "html":
-        return Reply(refusal.status, html_page(HTTPStatus(refusal.status).phrase), HTML)
+        return Reply(refusal.status, html_page(phrase_of(refusal.status)), HTML)
     if refusal.body == "empty":
         return Reply(refusal.status, b"", None)
     if refusal.body == "object":
@@ -57,6 +57,11 @@ def not_found(*, as_xml: bool = False) -> Reply:
     if as_xml:
         return Reply(404, errors_to_xml(["No results match your search criteria."]), XML)
     return Reply(404, encode({"errors": {"base": ["The record or page was not found."]}}))
+
+
+def phrase_of(status: int) -> str:
+    """The usual words for a status, or "Unknown" for one of a proxy's own making."""
+    return responses.get(status, "Unknown")
 
 
 def html_page(title: str, text: str = "") -> bytes:

@@ -20,11 +20,9 @@ from .zones import zone_of
 _CACHED_ORDERS = 32
 
 
-@dataclass
+@dataclass(slots=True)
 class Row:
     """One row. Times are seconds since 1970; `blueprint` is shared by many rows until an edit."""
-
-    __slots__ = ("blueprint", "created", "id", "updated")
 
     id: int
     created: int | None

@@ -14,7 +14,7 @@ from unit_tests.sandbox.conftest import Start
 HTML = "text/html; charset=utf-8"
 
 
-@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [401, 403, 408, 429, 500, 502, 503, 504, 599])
 def test_status(start: Start, status: int) -> None:
     api = start()
     api.sandbox.faults.add(Fault("status", status=status, retry_after=3, times=1))
