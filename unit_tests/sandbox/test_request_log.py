@@ -15,6 +15,7 @@ def log(*spans: tuple[float, float | None], resource: str | None = "users") -> R
 
 def test_peak_rate_slides_over_any_second() -> None:
     assert log().peak_rate() == 0
+    assert log((0.0, 1), (1.0, 2)).peak_rate() == 1
     assert log((0.0, 1), (0.9, 1), (1.0, 2), (1.8, 2), (1.85, 3), (5.0, 6)).peak_rate() == 4
     assert log((0.0, 1), (0.1, 1), resource="oauth").peak_rate() == 0
 
