@@ -1,0 +1,1 @@
+"""What `bin/sync` does: Coupa into a DuckDB file, with the real Airbyte client."""

@@ -1,0 +1,158 @@
+"""The command line of `bin/sync`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from sync import client, report, sandbox
+from sync.errors import SyncError
+from sync.settings import load_config, schema_name, without_secrets
+
+_DESCRIPTION = """\
+Syncs users, expenses, expense lines and invoices from Coupa into a DuckDB file, then syncs again
+to show that only changes come. Without --config, from a sandbox that is started for it and in
+which records are edited in between."""
+
+
+_READ_AGAIN = (
+    "Read again: the records at the point in time where the first sync ended, and those of the "
+    "look-back window (lookback_window_hours), for changes that Coupa shows late."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Does what the arguments ask for; the exit code."""
+    options = _parse(arguments)
+    console = Console(highlight=False)
+    config: dict[str, Any] = {}
+    try:
+        if options.config:
+            config = load_config(options.config)
+        with nullcontext() if options.config else sandbox.started() as demo:
+            if demo:
+                # nothing is read twice, so that the second sync shows exactly what was edited
+                config = {**demo.config, "lookback_window_hours": 0}
+            _sync_twice(console, options, config, demo)
+    except SyncError as error:
+        print(f"error: {without_secrets(str(error), config)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("Stopped. The next sync goes on where this one was.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bin/sync", description=_DESCRIPTION)
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="JSON file with instance_url, client_id and client_secret of a Coupa instance",
+    )
+    parser.add_argument(
+        "--streams",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="the streams to sync; all that the client may read if left out",
+    )
+    parser.add_argument(
+        "--database",
+        type=Path,
+        default=Path("coupa.duckdb"),
+        metavar="FILE",
+        help="the DuckDB file to write (%(default)s in this folder)",
+    )
+    return parser.parse_args(arguments)
+
+
+def _sync_twice(
+    console: Console,
+    options: argparse.Namespace,
+    config: dict[str, Any],
+    demo: sandbox.Sandbox | None,
+) -> None:
+    schema = "sandbox" if demo else schema_name(config)
+    database: Path = options.database
+    instance = "the sandbox" if demo else str(config.get("instance_url"))
+    console.print(f"Syncing {escape(instance)} into {database}, schema {schema}.")
+    with client.opened(config, database=database, schema=schema, empty=bool(demo)) as coupa:
+        coupa.check()
+        coupa.select([name for names in options.streams for name in names.split(",") if name])
+        first = _sync(console, coupa, "First sync")
+        sql = report.query_for(first)
+        if sql:
+            report.show_query(console, sql, coupa.query(sql))
+        edits = demo.edit() if demo else {}
+        _tell_edits(console, {name: edits[name] for name in coupa.streams if name in edits})
+        second = _sync(console, coupa, "Second sync")
+        if demo:
+            _compare(console, coupa, edits)
+    console.print(_READ_AGAIN)
+    _tell_database(console, database, schema, second)
+
+
+def _sync(console: Console, coupa: client.Client, title: str) -> client.SyncResult:
+    console.print()
+    result = coupa.sync()
+    console.print()
+    report.show_result(console, title, result)
+    if result.failures:
+        raise SyncError("\n       ".join(result.failures))
+    return result
+
+
+def _tell_edits(console: Console, edits: dict[str, sandbox.Edited]) -> None:
+    if edits:
+        changes = [f"{len(e.edited)} {s} edited and {len(e.added)} added" for s, e in edits.items()]
+        console.print(f"Now changed in the sandbox: {', '.join(changes)}.")
+
+
+def _compare(
+    console: Console,
+    coupa: client.Client,
+    edits: dict[str, sandbox.Edited],
+) -> None:
+    """Says that the sync brought the edited and added records and no other change.
+
+    Raises:
+        SyncError: if it did not.
+    """
+    total = 0
+    for stream in coupa.streams:
+        expected = edits[stream].edited | edits[stream].added
+        came = coupa.changed_ids(stream)
+        if came != expected:
+            raise SyncError(
+                f"The second sync of {stream} brought {len(came)} changes where there were "
+                f"{len(expected)}: {len(expected - came)} of them are missing and "
+                f"{len(came - expected)} are others."
+            )
+        total += len(came)
+    console.print(f"[green]All {total} records that were edited or added came.[/green]")
+
+
+def _tell_database(
+    console: Console, database: Path, schema: str, result: client.SyncResult
+) -> None:
+    table = next((stream.stream for stream in result.streams if stream.rows), None)
+    console.print(f"\nThe data is in {database.resolve()}, schema {schema}.")
+    if table:
+        statement = f"FROM {schema}.{table} LIMIT 10"
+        console.print("Open it with the DuckDB command line, or with the Python that is here:")
+        console.print(f'  duckdb {database} -c "{statement}"')
+        python = sandbox.ROOT / ".venv-sync" / "bin" / "python"
+        console.print(
+            f"  {python} -c 'import duckdb; "
+            f'duckdb.connect("{database}", read_only=True).sql("{statement}").show()\'',
+            soft_wrap=True,
+        )

@@ -1,0 +1,53 @@
+"""The configuration file of a real instance, and what is derived from it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from sync.errors import SyncError
+
+SECRET_KEYS = ("client_secret", "client_id")
+
+
+def load_config(path: Path) -> dict[str, Any]:
+    """Reads the connector's settings from a JSON file.
+
+    Raises:
+        SyncError: if there is no such file or it holds no JSON object.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SyncError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValueError as error:
+        where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
+        raise SyncError(f"{path} is not a JSON file{where}.") from None
+    if not isinstance(config, dict):
+        raise SyncError(
+            f"{path} must hold a JSON object with instance_url, client_id and client_secret."
+        )
+    return config
+
+
+def schema_name(config: dict[str, Any]) -> str:
+    """The DuckDB schema of an instance, named after its host: one file can hold several.
+
+    >>> schema_name({"instance_url": "https://acme.coupahost.com/"})
+    'acme_coupahost_com'
+    """
+    address = str(config.get("instance_url", "")).strip().lower()
+    host = re.sub(r"^https?://", "", address).split("/")[0]
+    name = re.sub(r"\W+", "_", host).strip("_")
+    return name if re.match(r"[a-z]", name) else f"coupa_{name}".strip("_")
+
+
+def without_secrets(text: str, config: dict[str, Any]) -> str:
+    """`text` with the values of the secret settings struck out."""
+    for key in SECRET_KEYS:
+        secret = str(config.get(key) or "").strip()
+        if secret:
+            text = text.replace(secret, "****")
+    return text
