@@ -1,24 +1,11 @@
-"""Pages of a Coupa list in ascending order of id, so that none of its records can be missed.
-
-Coupa's pages have no next link and no total. A walk by offset alone skips records when others leave
-the list while it is read; a walk by id (`id[gt]=<last id>`) cannot. Coupa documents the operators,
-`order_by` and `dir`, but not `order_by=id` by example, so that every page is checked, and what an
-instance refuses is done without:
-
-- refuses or ignores `order_by`: the default order is ascending id too (Coupa, page 0006); same
-  checks, and one more at the end of a list.
-- refuses or ignores `id[gt]`: by offset, each page starting with the last record of the one before.
-  If that record is no longer there, records have left the list and the walk goes back.
-"""
+"""Asks Coupa for pages of a list and looks at what comes before anyone relies on it."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -32,8 +19,6 @@ PAGE_SIZE = 50
 
 BAD_BODY_WAITS = (1.0, 5.0, 15.0)
 """Seconds between the attempts to get a list where Coupa answers 200 with something else."""
-
-_MAX_STALLS = 5
 
 logger = logging.getLogger("airbyte")
 
@@ -52,16 +37,18 @@ class Dialect:
     it costs requests, not records, so threads may write to it without a lock.
 
     Attributes:
-        orders: whether it takes and honours `order_by` and `dir`.
-        order_is_known: whether `orders` has been found out.
-        filters_ids: whether it takes and honours `id[gt]`.
+        orders: whether it takes and honours `order_by` and `dir`; None until it is known.
+        filters_ids: whether it takes and honours `id[gt]`; None until it is known.
+        selects_fields: whether it takes `fields`.
+        tells_ranks: whether it tells the id at some place of a list.
         longest_page: the most records seen on one page; a shorter page is a last page.
         short_pages_go_on: whether a short page was followed by more records.
     """
 
-    orders: bool = True
-    order_is_known: bool = False
-    filters_ids: bool = True
+    orders: bool | None = None
+    filters_ids: bool | None = None
+    selects_fields: bool = True
+    tells_ranks: bool = True
     longest_page: int = 0
     short_pages_go_on: bool = False
 
@@ -76,145 +63,89 @@ class Dialect:
 
 
 class PageReader:
-    """Reads lists of one resource; safe to share between threads.
+    """Asks for pages of one resource, in order of id; safe to share between threads.
 
     Args:
         resource: its name under /api/, for example `invoices`.
         send: sends one request.
+
+    All methods raise an AirbyteTracedException if Coupa gives no list, or one in which records
+    could be missed, and QueryRefusedError if it refuses the query.
     """
 
     def __init__(self, *, resource: str, send: Send) -> None:
-        self._resource = resource
+        self.resource = resource
+        self.dialect = Dialect()
         self._send = send
-        self._dialect = Dialect()
 
-    def first_record(self, filters: Mapping[str, str]) -> JsonRecord | None:
-        """The matching record with the lowest id (an instance that ignores `order_by` may give
-        another one), or None if nothing matches.
+    def first(self, filters: Mapping[str, str], limit: int = PAGE_SIZE) -> list[JsonRecord]:
+        """The first page of the records that match `filters` (query parameters)."""
+        return self._ask(filters, {"limit": str(limit)})
 
-        Raises:
-            AirbyteTracedException: if Coupa refuses the query or gives no list.
-        """
-        with self._refusals_explained():
-            page = self._ask(filters, {"limit": "1"})
-        return page[0] if page else None
+    def after(
+        self, filters: Mapping[str, str], after: int, until: int | None = None
+    ) -> list[JsonRecord]:
+        """The page of ids above `after`, up to and including `until`, where ids can be filtered."""
+        page = self._ask(filters, _between(after, until))
+        if page and page[0]["id"] <= after:
+            raise self.out_of_order()
+        return page
 
-    def pages(self, filters: Mapping[str, str]) -> Iterator[list[JsonRecord]]:
-        """Yields the records that match `filters` (query parameters), page by page, ids ascending.
-
-        Raises:
-            AirbyteTracedException: if the answers are such that records could be missed.
-        """
-        read = 0
-        with self._refusals_explained():
-            for page in self._by_id(filters):
-                read += len(page)
-                yield page
-            if read > PAGE_SIZE and not self._dialect.orders:
-                self._check_nothing_is_left(filters, read)
-
-    @contextmanager
-    def _refusals_explained(self) -> Iterator[None]:
-        try:
-            yield
-        except QueryRefusedError as refused:
-            raise errors.system_error(
-                f"Coupa refuses the query for /api/{self._resource} (HTTP 400): {refused}."
-            ) from None
-
-    def _by_id(self, filters: Mapping[str, str]) -> Iterator[list[JsonRecord]]:
-        page = self._checked(self._ask(filters))
-        read = 0
-        while page:
-            yield page
-            read += len(page)
-            if self._dialect.is_last(page):
-                return
-            last_id: int = page[-1]["id"]
-            self._find_out_order(filters, last_id)
-            following = self._after(filters, last_id)
-            if following is None:
-                yield from self._by_offset(filters, last_id, read)
-                return
-            self._dialect.short_pages_go_on |= len(page) < PAGE_SIZE and bool(following)
-            page = following
-
-    def _by_offset(
-        self, filters: Mapping[str, str], last_id: int, read: int
-    ) -> Iterator[list[JsonRecord]]:
-        """The records after `last_id`; about `read` others come before them."""
-        logger.info(
-            f"{self._resource}: this instance does not filter by id, reading on by offset with "
-            "overlapping pages."
-        )
-        offset = read - 1
-        stalls = 0
-        while True:
-            page = self._checked(self._ask(filters, {"offset": str(offset)}))
-            if offset > 0 and (not page or page[0]["id"] > last_id):
-                offset = max(offset - PAGE_SIZE, 0)
-                continue
-            fresh = [record for record in page if record["id"] > last_id]
-            if fresh:
-                yield fresh
-                last_id, stalls = fresh[-1]["id"], 0
-            elif len(page) <= 1:
-                return
-            elif (stalls := stalls + 1) > _MAX_STALLS:
-                raise errors.system_error(
-                    f"Coupa honours neither id filters nor offsets on /api/{self._resource}, so "
-                    "that the list cannot be read beyond its first page."
-                )
-            if self._dialect.is_last(page):
-                return
-            offset += len(page) - 1
-
-    def _after(self, filters: Mapping[str, str], last_id: int) -> list[JsonRecord] | None:
+    def after_if_possible(
+        self, filters: Mapping[str, str], last_id: int
+    ) -> list[JsonRecord] | None:
         """The page after `last_id`, or None if the instance does not filter by id."""
-        if not self._dialect.filters_ids:
+        if self.dialect.filters_ids is False:
             return None
         try:
-            page = self._checked(self._ask(filters, {"id[gt]": str(last_id)}))
+            page = self._ask(filters, _between(last_id))
+            self.dialect.filters_ids = not page or page[0]["id"] > last_id
         except QueryRefusedError:
-            self._dialect.filters_ids = False
-        else:
-            self._dialect.filters_ids = not page or page[0]["id"] > last_id
-        return page if self._dialect.filters_ids else None
+            self.dialect.filters_ids = False
+        return page if self.dialect.filters_ids else None
 
-    def _find_out_order(self, filters: Mapping[str, str], last_id: int) -> None:
-        """Asks once for the list's other end, to see whether `order_by` has an effect.
+    def at(self, filters: Mapping[str, str], offset: int) -> list[JsonRecord]:
+        """The page that starts with the record at `offset`, counted from 0."""
+        return self._ask(filters, {"offset": str(offset)})
 
-        A list that is in order by chance on its first page would lose records on the next.
-        """
-        if self._dialect.order_is_known:
+    def id_at(
+        self, filters: Mapping[str, str], after: int, until: int | None, place: int
+    ) -> int | None:
+        """The id of the record at `place`, counted from 1, between two ids; None if there are fewer
+        records. Costs one small answer: only the id is asked for."""
+        paging = {**_between(after, until), "offset": str(place - 1), "limit": "1"}
+        fields = {"fields": '["id"]'} if self.dialect.selects_fields else {}
+        try:
+            page = self._ask(filters, {**paging, **fields})
+        except QueryRefusedError:
+            if not fields:
+                raise
+            page = self._ask(filters, paging)
+            self.dialect.selects_fields = False
+        return page[0]["id"] if page else None
+
+    def find_out_order(self, filters: Mapping[str, str], last_id: int) -> None:
+        """Asks once for the other end of a list whose first page ends with `last_id`, to see
+        whether `order_by` has an effect. A list that is in order by chance on its first page would
+        lose records on the next."""
+        if self.dialect.orders is not None:
             return
-        if self._dialect.orders:
-            query = {**filters, "order_by": "id", "dir": "desc", "limit": "1"}
-            try:
-                last = self._list(query)
-                self._dialect.orders = not last or last[0]["id"] >= last_id
-            except QueryRefusedError:
-                self._dialect.orders = False
-        self._dialect.order_is_known = True
+        try:
+            last = self._list({**filters, "order_by": "id", "dir": "desc", "limit": "1"})
+            self.dialect.orders = not last or last[0]["id"] >= last_id
+        except QueryRefusedError:
+            self.dialect.orders = False
 
-    def _check_nothing_is_left(self, filters: Mapping[str, str], read: int) -> None:
-        """Where the order rests on Coupa's default alone, a longer list than the records read
-        means that some were passed over."""
-        if self._ask(filters, {"offset": str(read), "limit": "1"}):
-            raise self._out_of_order()
-
-    def _ask(
-        self, filters: Mapping[str, str], paging: Mapping[str, str] = MappingProxyType({})
-    ) -> list[JsonRecord]:
+    def _ask(self, filters: Mapping[str, str], paging: Mapping[str, str]) -> list[JsonRecord]:
         query = {"limit": str(PAGE_SIZE), **filters, **paging}
-        if self._dialect.orders:
+        if self.dialect.orders is not False:
             try:
-                return self._list({"order_by": "id", "dir": "asc", **query})
+                return self._checked(self._list({"order_by": "id", "dir": "asc", **query}))
             except QueryRefusedError:
-                if self._dialect.order_is_known:
+                if self.dialect.orders:
                     raise
-        page = self._list(query)
-        self._dialect.orders = False
+        page = self._checked(self._list(query))
+        self.dialect.orders = False
         return page
 
     def _list(self, query: Mapping[str, str]) -> list[JsonRecord]:
@@ -227,10 +158,10 @@ class PageReader:
             if isinstance(page, list):
                 return page
             if wait is not None:
-                logger.info(f"{self._resource}: Coupa answered {page}, asking again in {wait} s.")
+                logger.info(f"{self.resource}: Coupa answered {page}, asking again in {wait} s.")
                 time.sleep(wait)
         raise errors.transient_error(
-            f"Coupa answers {page} on /api/{self._resource} where a JSON list belongs, also after "
+            f"Coupa answers {page} on /api/{self.resource} where a JSON list belongs, also after "
             f"{len(BAD_BODY_WAITS)} more attempts: see in a browser whether the instance is up, "
             "then sync again."
         )
@@ -241,21 +172,29 @@ class PageReader:
         for record in page:
             id_ = record.get("id")
             if id_ is None:
-                raise trimmed(self._resource, "id")
+                raise trimmed(self.resource, "id")
             if not isinstance(id_, int) or isinstance(id_, bool):
                 raise errors.system_error(
-                    f"Coupa sent a record of /api/{self._resource} whose id is no whole number."
+                    f"Coupa sent a record of /api/{self.resource} whose id is no whole number."
                 )
             if previous is not None and id_ <= previous:
-                raise self._out_of_order()
+                raise self.out_of_order()
             previous = id_
         return page
 
-    def _out_of_order(self) -> AirbyteTracedException:
+    def out_of_order(self) -> AirbyteTracedException:
+        """The error for a list in which records could be passed over."""
         return errors.system_error(
-            f"Coupa does not list /api/{self._resource} in order of id, so that records could be "
+            f"Coupa does not list /api/{self.resource} in order of id, so that records could be "
             "missed: the stream was stopped."
         )
+
+
+def _between(after: int, until: int | None = None) -> dict[str, str]:
+    bounds = {"id[gt]": str(after)}
+    if until is not None:
+        bounds["id[lt_or_eq]"] = str(until)
+    return bounds
 
 
 def trimmed(resource: str, field: str) -> AirbyteTracedException:

@@ -18,8 +18,11 @@ from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
+from source_coupa.components.fetchers import shared_fetchers
+from source_coupa.components.lists import ListReader
 from source_coupa.components.pages import PageReader, trimmed
 from source_coupa.components.windows import Prehistory, Window, instant
+from source_coupa.config import CoupaConfig
 
 
 @dataclass
@@ -50,8 +53,10 @@ class KeysetRetriever(Retriever):
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._resource = parameters["resource"]
-        self._reader = PageReader(resource=self._resource, send=self._send)
-        self._prehistory = Prehistory(self._reader.first_record)
+        self._fetchers = shared_fetchers(CoupaConfig.parse(self.config).num_workers)
+        pages = PageReader(resource=self._resource, send=self._send)
+        self._lists = ListReader(pages=pages, fetchers=self._fetchers)
+        self._prehistory = Prehistory(self._lists.first_record)
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
@@ -64,7 +69,7 @@ class KeysetRetriever(Retriever):
         window = self._window(stream_slice)
         if window and self._prehistory.contains(window):
             return
-        for page in self._reader.pages(window.filters if window else {}):
+        for page in self._lists.read(window.filters if window else {}):
             records = self.record_selector.filter_and_transform(
                 page, stream_state={}, records_schema=records_schema, stream_slice=stream_slice
             )
@@ -108,7 +113,8 @@ class KeysetRetriever(Retriever):
 
     def _send(self, query: Mapping[str, str]) -> requests.Response:
         try:
-            response = self.requester.send_request(request_params=query)
+            with self._fetchers.slots:
+                response = self.requester.send_request(request_params=query)
         except AirbyteTracedException as error:
             raise _plain(error) from error
         if response is None:

@@ -1,0 +1,63 @@
+"""The threads that wait for Coupa's answers."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+
+class Fetchers:
+    """A pool of at most `size` threads, shared by all windows that are being read.
+
+    It lives while a window is open, so that no thread outlasts the read. Its tasks never wait for
+    one another: they cannot deadlock, however many windows share it.
+
+    Attributes:
+        slots: held by each request, in a thread of the pool or of the CDK, while it waits.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.slots = threading.BoundedSemaphore(size)
+        self._lock = threading.Lock()
+        self._windows = 0
+        self._pool: ThreadPoolExecutor | None = None
+
+    @property
+    def share(self) -> int:
+        """How many requests one window may have under way, so that all together fit the pool."""
+        return max(self._size // max(self._windows, 1), 1)
+
+    @contextmanager
+    def window(self) -> Iterator[None]:
+        """Keeps the pool open while a window is read."""
+        with self._lock:
+            self._windows += 1
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self._size, thread_name_prefix="coupa-fetcher")
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._windows -= 1
+                if self._windows == 0 and self._pool is not None:
+                    self._pool.shutdown(wait=False, cancel_futures=True)
+                    self._pool = None
+
+    def submit(self, task: Callable[[], _T]) -> Future[_T]:
+        """Runs `task` in the pool; only within `window()`."""
+        if self._pool is None:
+            raise RuntimeError("no window is open")
+        return self._pool.submit(task)
+
+
+@lru_cache(maxsize=8)
+def shared_fetchers(size: int) -> Fetchers:
+    """The pool of the process, for all streams together."""
+    return Fetchers(size)

@@ -1,0 +1,133 @@
+"""Reads a whole Coupa list, none of its records missed.
+
+A walk by offset alone skips records when others leave the list while it is read; a walk by id
+(`id[gt]=<last id>`) cannot. Coupa documents the operators, `order_by` and `dir`, but not
+`order_by=id` by example, so that every page is checked, and what an instance refuses is done
+without:
+
+- refuses or ignores `order_by`: the default order is ascending id too (Coupa, page 0006); same
+  checks, and one more at the end of a list.
+- refuses or ignores `id[gt]`: by offset, each page starting with the last record of the one before.
+  If that record is no longer there, records have left the list and the walk goes back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from source_coupa import errors
+from source_coupa.components.fetchers import Fetchers
+from source_coupa.components.pages import (
+    PAGE_SIZE,
+    JsonRecord,
+    PageReader,
+    QueryRefusedError,
+    logger,
+)
+from source_coupa.components.ranges import RangeReader
+
+_MAX_STALLS = 5
+
+
+class ListReader:
+    """Reads lists of one resource; safe to share between threads."""
+
+    def __init__(self, *, pages: PageReader, fetchers: Fetchers) -> None:
+        self._pages = pages
+        self._fetchers = fetchers
+
+    def read(self, filters: Mapping[str, str]) -> Iterator[list[JsonRecord]]:
+        """Yields the records that match `filters` (query parameters), page by page, each once.
+
+        Raises:
+            AirbyteTracedException: if the answers are such that records could be missed.
+        """
+        read = 0
+        with self._fetchers.window(), self._refusals_explained():
+            for page in self._walk(filters):
+                read += len(page)
+                yield page
+            if read > PAGE_SIZE and not self._pages.dialect.orders:
+                self._check_nothing_is_left(filters, read)
+
+    def first_record(self, filters: Mapping[str, str]) -> JsonRecord | None:
+        """The matching record with the lowest id (an instance that ignores `order_by` may give
+        another one), or None if nothing matches.
+
+        Raises:
+            AirbyteTracedException: if Coupa refuses the query or gives no list.
+        """
+        with self._refusals_explained():
+            page = self._pages.first(filters, limit=1)
+        return page[0] if page else None
+
+    def _walk(self, filters: Mapping[str, str]) -> Iterator[list[JsonRecord]]:
+        dialect = self._pages.dialect
+        page = self._pages.first(filters)
+        read = 0
+        while page:
+            yield page
+            read += len(page)
+            if dialect.is_last(page):
+                return
+            last_id: int = page[-1]["id"]
+            self._pages.find_out_order(filters, last_id)
+            if dialect.orders and dialect.filters_ids:
+                ranges = RangeReader(
+                    pages=self._pages, fetchers=self._fetchers, filters=filters, after=last_id
+                )
+                yield from ranges.read()
+                return
+            following = self._pages.after_if_possible(filters, last_id)
+            if following is None:
+                yield from self._by_offset(filters, last_id, read)
+                return
+            dialect.short_pages_go_on |= len(page) < PAGE_SIZE and bool(following)
+            page = following
+
+    def _by_offset(
+        self, filters: Mapping[str, str], last_id: int, read: int
+    ) -> Iterator[list[JsonRecord]]:
+        """The records after `last_id`; about `read` others come before them."""
+        logger.info(
+            f"{self._pages.resource}: this instance does not filter by id, reading on by offset "
+            "with overlapping pages."
+        )
+        offset = read - 1
+        stalls = 0
+        while True:
+            page = self._pages.at(filters, offset)
+            if offset > 0 and (not page or page[0]["id"] > last_id):
+                offset = max(offset - PAGE_SIZE, 0)
+                continue
+            fresh = [record for record in page if record["id"] > last_id]
+            if fresh:
+                yield fresh
+                last_id, stalls = fresh[-1]["id"], 0
+            elif len(page) <= 1:
+                return
+            elif (stalls := stalls + 1) > _MAX_STALLS:
+                raise errors.system_error(
+                    "Coupa honours neither id filters nor offsets on "
+                    f"/api/{self._pages.resource}, so that the list cannot be read beyond its "
+                    "first page."
+                )
+            if self._pages.dialect.is_last(page):
+                return
+            offset += len(page) - 1
+
+    def _check_nothing_is_left(self, filters: Mapping[str, str], read: int) -> None:
+        """Where the order rests on Coupa's default alone, a list that is longer than what was read
+        has had records passed over."""
+        if self._pages.at(filters, read):
+            raise self._pages.out_of_order()
+
+    @contextmanager
+    def _refusals_explained(self) -> Iterator[None]:
+        try:
+            yield
+        except QueryRefusedError as refused:
+            raise errors.system_error(
+                f"Coupa refuses the query for /api/{self._pages.resource} (HTTP 400): {refused}."
+            ) from None
