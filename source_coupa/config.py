@@ -19,8 +19,13 @@ from pydantic import (
 
 from source_coupa.errors import config_error
 
-_HOST = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+(?::[0-9]{1,5})?"
-_INSTANCE_URL = re.compile(rf"https://(?P<host>{_HOST})|http://(?P<local>localhost:[0-9]{{1,5}})")
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_INSTANCE_URL = re.compile(
+    rf"(?:https://(?P<name>{_LABEL}(?:\.{_LABEL})+)|http://localhost(?=:))(?::(?P<port>[0-9]{{1,5}}))?"
+)
+_LONGEST_NAME = 253
+_HIGHEST_PORT = 65_535
+_START_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 _ADVICE = {
     "instance_url": "Instance URL must be the https address of your Coupa instance and nothing "
@@ -60,8 +65,18 @@ class CoupaConfig(BaseModel):
     @field_validator("instance_url")
     @classmethod
     def _is_only_a_host(cls, value: str) -> str:
-        if not _INSTANCE_URL.fullmatch(value):
+        match = _INSTANCE_URL.fullmatch(value)
+        if match is None:
             raise ValueError("not the address of a host")
+        if len(match["name"] or "") > _LONGEST_NAME or int(match["port"] or 0) > _HIGHEST_PORT:
+            raise ValueError("no such address can exist")
+        return value
+
+    @field_validator("start_date", mode="before")
+    @classmethod
+    def _has_the_form_of_the_spec(cls, value: object) -> object:
+        if not isinstance(value, str) or not _START_DATE.fullmatch(value):
+            raise ValueError("not in the form that the spec asks for")
         return value
 
     @classmethod

@@ -64,12 +64,14 @@ class SourceCoupa(YamlDeclarativeSource):
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
         """Checks the settings before the CDK does, whose messages name no field.
 
+        A setting that is null counts as left out, for which the CDK's check has no understanding.
+
         Raises:
             AirbyteTracedException: `config_error` saying which setting is wrong.
         """
         configured = super().configure(config, temp_dir)
         CoupaConfig.parse(configured)
-        return configured
+        return {key: value for key, value in configured.items() if value is not None}
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Proves within `CHECK_SECONDS` that at least one stream can be read, or says why not."""
