@@ -117,6 +117,13 @@ def rate_limited(host: str) -> AirbyteTracedException:
     )
 
 
+def wait_too_long(host: str, seconds: float) -> AirbyteTracedException:
+    return transient_error(
+        f"{host} asks to wait {seconds / 60:.0f} minutes before the next request: the next sync "
+        "goes on where this one stopped."
+    )
+
+
 def unavailable(host: str, status: int) -> AirbyteTracedException:
     return transient_error(
         f"{host} is not available right now (HTTP {status}), perhaps for maintenance: try again "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -17,17 +18,15 @@ class Fetchers:
 
     It lives while a window is open, so that no thread outlasts the read. Its tasks never wait for
     one another: they cannot deadlock, however many windows share it.
-
-    Attributes:
-        slots: held by each request, in a thread of the pool or of the CDK, while it waits.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self.slots = threading.BoundedSemaphore(size)
+        self._slots = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
         self._windows = 0
         self._pool: ThreadPoolExecutor | None = None
+        self._resume_at = 0.0
 
     @property
     def share(self) -> int:
@@ -49,6 +48,19 @@ class Fetchers:
                 if self._windows == 0 and self._pool is not None:
                     self._pool.shutdown(wait=False, cancel_futures=True)
                     self._pool = None
+
+    @contextmanager
+    def slot(self) -> Iterator[None]:
+        """Held by each request, in a thread of the pool or of the CDK, until it is answered. Waits
+        for a free one and until a pause is over."""
+        with self._slots:
+            while (wait := self._resume_at - time.monotonic()) > 0:
+                time.sleep(wait)
+            yield
+
+    def pause(self, seconds: float) -> None:
+        """Keeps all requests that are not under way yet back for a while."""
+        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
 
     def submit(self, task: Callable[[], _T]) -> Future[_T]:
         """Runs `task` in the pool; only within `window()`."""

@@ -113,7 +113,7 @@ class KeysetRetriever(Retriever):
 
     def _send(self, query: Mapping[str, str]) -> requests.Response:
         try:
-            with self._fetchers.slots:
+            with self._fetchers.slot():
                 response = self.requester.send_request(request_params=query)
         except AirbyteTracedException as error:
             raise _plain(error) from error

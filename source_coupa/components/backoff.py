@@ -1,0 +1,75 @@
+"""How long to wait before a refused request is sent again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import InitVar, dataclass
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import requests
+from airbyte_cdk.sources.declarative.requesters.error_handlers.backoff_strategy import (
+    BackoffStrategy,
+)
+
+from source_coupa import errors
+from source_coupa.components.fetchers import shared_fetchers
+from source_coupa.config import CoupaConfig
+
+LONGEST_WAIT = 600.0
+"""Seconds; a Retry-After beyond it ends the stream, the next sync goes on from its state."""
+
+
+@dataclass
+class SharedBackoff(BackoffStrategy):
+    """Waits as long as Retry-After says, else 2, 4, 8 ... seconds; after a 429, everyone waits.
+
+    Coupa documents neither what it answers above its request limit nor a Retry-After header.
+    Workers that went on while one waits would keep the limit used up.
+    """
+
+    config: Mapping[str, Any]
+    parameters: InitVar[Mapping[str, Any]]
+
+    def __post_init__(self, parameters: Mapping[str, Any]) -> None:
+        config = CoupaConfig.parse(self.config)
+        self._host = config.host
+        self._fetchers = shared_fetchers(config.num_workers)
+
+    def backoff_time(
+        self,
+        response_or_exception: requests.Response | requests.RequestException | None,
+        attempt_count: int,
+    ) -> float:
+        """Seconds to wait after the attempt `attempt_count`, counted from 1.
+
+        Raises:
+            AirbyteTracedException: `transient_error` if Coupa asks for too long a wait.
+        """
+        wait = float(2**attempt_count)
+        if isinstance(response_or_exception, requests.Response):
+            asked = retry_after(response_or_exception)
+            if asked is not None and asked > LONGEST_WAIT:
+                raise errors.wait_too_long(self._host, asked)
+            wait = wait if asked is None else asked
+            if response_or_exception.status_code == requests.codes.too_many_requests:
+                self._fetchers.pause(wait)
+        return wait
+
+
+def retry_after(response: requests.Response) -> float | None:
+    """The seconds of a Retry-After header in either of its forms, None without a valid one."""
+    value = response.headers.get("Retry-After", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=timezone.utc)
+        seconds = (moment - datetime.now(timezone.utc)).total_seconds()
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
