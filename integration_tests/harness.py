@@ -219,7 +219,7 @@ def _redirected(out: io.StringIO, argv: list[str]) -> Iterator[None]:
 
 def _json_lines(text: str) -> list[dict[str, Any]]:
     messages = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: records hold other separators
         with contextlib.suppress(json.JSONDecodeError):
             message = json.loads(line)
             if isinstance(message, dict):
