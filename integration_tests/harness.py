@@ -29,6 +29,7 @@ from airbyte_cdk.test.models.outcome import ExpectedOutcome
 from airbyte_cdk.test.state_builder import StateBuilder
 
 from source_coupa import SourceCoupa
+from source_coupa.components.fetchers import shared_fetchers
 from source_coupa.oauth import shared_store
 from source_coupa.run import run
 
@@ -41,6 +42,12 @@ RESOURCE_OF = {
     "expense_lines": "expense_lines",
     "invoices": "invoices",
 }
+
+
+def forget_shared_parts() -> None:
+    """Makes the next command in this process begin as a new process would."""
+    shared_store.cache_clear()
+    shared_fetchers.cache_clear()
 
 
 def configured_catalog(
@@ -75,7 +82,7 @@ def run_read(
 
     A read that fails gives its output too; tests assert on `errors`.
     """
-    shared_store.cache_clear()
+    forget_shared_parts()
     settings = sandbox.config(**config)
     catalog = configured_catalog(*streams, sync_mode=sync_mode)
     source = SourceCoupa(catalog=catalog, config=settings, state=state or [])
@@ -176,7 +183,7 @@ def run_process(arguments: Sequence[str], environment: Mapping[str, str] | None 
 
 def run_here(arguments: Sequence[str]) -> CliRun:
     """Runs the console script in this process: the same output, without the start of a Python."""
-    shared_store.cache_clear()
+    forget_shared_parts()
     out = io.StringIO()
     with _redirected(out, ["source-coupa", *arguments]):
         try:
