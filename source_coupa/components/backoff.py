@@ -36,7 +36,7 @@ class SharedBackoff(BackoffStrategy):
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         config = CoupaConfig.parse(self.config)
         self._host = config.host
-        self._fetchers = shared_fetchers(config.num_workers)
+        self._fetchers = shared_fetchers(config)
 
     def backoff_time(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,7 +11,13 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import TypeVar
 
+from source_coupa.config import CoupaConfig
+
 _T = TypeVar("_T")
+
+SPARE = 1.5
+"""More requests under way than the budget needs on average, so that it is used when some of them
+take longer."""
 
 
 class Fetchers:
@@ -20,8 +27,10 @@ class Fetchers:
     one another: they cannot deadlock, however many windows share it.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, requests_per_second: int) -> None:
         self._size = size
+        self._requests_per_second = requests_per_second
+        self._latency = 0.2
         self._slots = threading.BoundedSemaphore(size)
         self._lock = threading.Lock()
         self._windows = 0
@@ -30,8 +39,14 @@ class Fetchers:
 
     @property
     def share(self) -> int:
-        """How many requests one window may have under way, so that all together fit the pool."""
-        return max(self._size // max(self._windows, 1), 1)
+        """How many requests one window should have under way, so that all windows together use the
+        request budget and fit the pool."""
+        useful = self._requests_per_second * self._latency * SPARE
+        return max(math.ceil(min(useful, self._size) / max(self._windows, 1)), 1)
+
+    def observe(self, latency: float) -> None:
+        """Takes note of the seconds that Coupa needed to answer a request."""
+        self._latency += (latency - self._latency) / 10
 
     @contextmanager
     def window(self) -> Iterator[None]:
@@ -70,6 +85,6 @@ class Fetchers:
 
 
 @lru_cache(maxsize=8)
-def shared_fetchers(size: int) -> Fetchers:
+def shared_fetchers(config: CoupaConfig) -> Fetchers:
     """The pool of the process, for all streams together."""
-    return Fetchers(size)
+    return Fetchers(config.num_workers, config.requests_per_second)

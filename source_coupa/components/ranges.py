@@ -29,6 +29,9 @@ from source_coupa.components.pages import (
 FIRST_CUT = 20 * PAGE_SIZE
 """Where a list of unknown length is cut first."""
 
+READ_FIRST = 2 * PAGE_SIZE
+"""Most lists end before this; they are not worth the request that looks for their end."""
+
 GROWTH = 4
 """How much further each next cut into the unknown lies."""
 
@@ -56,12 +59,10 @@ class _Range:
 
     @property
     def length(self) -> int:
-        return 2 * self.next_cut if self.left is None else self.left
-
-    @property
-    def middle(self) -> int:
-        """How many records to leave to this range when it is cut: whole pages."""
-        return self.next_cut if self.left is None else self.left // 2 // PAGE_SIZE * PAGE_SIZE
+        if self.left is not None:
+            return self.left
+        is_early = self.next_cut == FIRST_CUT and self.read < READ_FIRST
+        return 0 if is_early else 2 * self.next_cut
 
 
 class RangeReader:
@@ -132,10 +133,21 @@ class RangeReader:
 
     def _request_cut(self, range_: _Range) -> None:
         range_.is_being_cut = True
-        place = range_.middle
+        place = self._place_to_cut(range_)
         ask = partial(self._id_at, range_.after, range_.until, place)
         on_answer = partial(self._on_cut, range_, place, range_.left, range_.read)
         self._pending[self._fetchers.submit(ask)] = on_answer
+
+    def _place_to_cut(self, range_: _Range) -> int:
+        """About the middle, in multiples of what each reader has left to read if all have the same,
+        and of whole pages."""
+        if range_.left is None:
+            return range_.next_cut
+        total = sum(other.length for other in self._ranges)
+        share = max(total / self._fetchers.share, WORTH_A_CUT / 2)
+        shares = max(round(range_.left / share / 2), 1)
+        place = min(shares * share, range_.left / 2 + share / 2)
+        return max(int(place) // PAGE_SIZE, 1) * PAGE_SIZE
 
     def _id_at(self, after: int, until: int | None, place: int) -> int | None:
         try:

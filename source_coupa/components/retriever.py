@@ -53,7 +53,7 @@ class KeysetRetriever(Retriever):
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._resource = parameters["resource"]
-        self._fetchers = shared_fetchers(CoupaConfig.parse(self.config).num_workers)
+        self._fetchers = shared_fetchers(CoupaConfig.parse(self.config))
         pages = PageReader(resource=self._resource, send=self._send)
         self._lists = ListReader(pages=pages, fetchers=self._fetchers)
         self._prehistory = Prehistory(self._lists.first_record)
@@ -119,6 +119,7 @@ class KeysetRetriever(Retriever):
             raise _plain(error) from error
         if response is None:
             raise errors.system_error(f"The request to /api/{self._resource} got no answer.")
+        self._fetchers.observe(response.elapsed.total_seconds())
         return response
 
 
