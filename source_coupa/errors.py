@@ -7,6 +7,7 @@ Airbyte's convention: `config_error` when the user can mend it, `transient_error
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -17,6 +18,9 @@ from urllib3.exceptions import MaxRetryError, NameResolutionError
 
 CLIENT_PAGE = "Setup > Oauth2/OpenID Connect Clients"
 """Where an administrator finds the OAuth clients in Coupa."""
+
+_ERROR_CODE = re.compile("[a-z_]{1,40}")
+"""Anything else in the place of an OAuth error code is not shown: it may quote the request."""
 
 
 def config_error(sentence: str, internal: str | None = None) -> AirbyteTracedException:
@@ -57,6 +61,15 @@ def wrong_grant(host: str) -> AirbyteTracedException:
     return config_error(
         f"{host} does not let this OAuth client use the grant type client credentials: choose "
         f"that grant type for it in Coupa ({CLIENT_PAGE})."
+    )
+
+
+def token_refused(host: str, code: str) -> AirbyteTracedException:
+    """For codes that say neither that the client nor that the scope is wrong."""
+    known = code if _ERROR_CODE.fullmatch(code) else "unknown"
+    return config_error(
+        f"{host} refused to issue an access token (error {known}): check in Coupa ({CLIENT_PAGE}) "
+        "that the OAuth client is active and set up for the grant type client credentials."
     )
 
 
@@ -175,5 +188,8 @@ def unreachable(host: str, error: requests.RequestException) -> AirbyteTracedExc
 
 
 def _is_unknown_host(error: requests.RequestException) -> bool:
+    if isinstance(error, requests.exceptions.InvalidURL):
+        # on Airbyte Cloud the CDK looks the host up first and reports it like this
+        return True
     cause = error.args[0] if error.args else None
     return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NameResolutionError)

@@ -24,6 +24,7 @@ from requests.auth import AuthBase
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
+from source_coupa.http import send
 
 WARM_UP = 8.0
 """Seconds in which a fresh token may still be refused; Coupa advises to wait five before use."""
@@ -31,8 +32,6 @@ WARM_UP = 8.0
 RETRY_WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 """Seconds between the attempts to get a token while the endpoint is down."""
 
-TIMEOUT = (5.0, 8.0)
-"""Seconds to connect and to wait for the next bytes."""
 _DEFAULT_LIFETIME = 3600.0
 _RENEW_AT = 20 / 24
 
@@ -170,22 +169,15 @@ class TokenStore:
         if scope:
             form["scope"] = scope
         add_to_secrets(form["client_secret"])
-        request = self._session.prepare_request(
-            requests.Request(
-                "POST",
-                f"{config.instance_url}/oauth2/token",
-                data=form,
-                headers={"Accept": "application/json"},
-                auth=_no_netrc,
-            )
+        request = requests.Request(
+            "POST",
+            f"{config.instance_url}/oauth2/token",
+            data=form,
+            headers={"Accept": "application/json"},
+            auth=_no_netrc,
         )
-        if budget is not None:
-            budget.acquire_call(request)
         asked = time.monotonic()
-        try:
-            response = self._session.send(request, timeout=TIMEOUT, allow_redirects=False)
-        except requests.RequestException as error:
-            raise errors.unreachable(config.host, error) from None
+        response = send(self._session, request, config=config, budget=budget)
         if response.status_code == 200:
             return self._read_token(response, asked)
         raise self._explain(response, scope)
@@ -208,15 +200,19 @@ class TokenStore:
         code = _oauth_error(response) if status in (400, 401, 403) else None
         if code is None:
             return errors.not_coupa(host, f"its token endpoint answers with HTTP {status}")
-        if code == "invalid_scope" or (code == "invalid_request" and not scope):
-            return ScopeRefusedError(scope)
+        if code in ("server_error", "temporarily_unavailable"):
+            return errors.unavailable(host, status)
         if code in ("unauthorized_client", "unsupported_grant_type"):
             return errors.wrong_grant(host)
-        if code == "invalid_client" or not scope:
+        if code in ("invalid_scope", "invalid_request", "access_denied"):
+            return ScopeRefusedError(scope)
+        if code == "" and scope:
+            # Nothing says what was refused. It counts as the scope; if it was the client, then the
+            # other scopes and the token without scope are refused as well, and that is reported.
+            return ScopeRefusedError(scope)
+        if code in ("", "invalid_client"):
             return errors.wrong_credentials(host)
-        # Nothing says what was refused. It counts as the scope; if it was the client, then the
-        # other scopes and the token without scope are refused as well, and that is reported.
-        return ScopeRefusedError(scope)
+        return errors.token_refused(host, code)
 
 
 @lru_cache(maxsize=8)

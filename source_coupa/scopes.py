@@ -12,7 +12,8 @@ import requests
 from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
-from source_coupa.oauth import TIMEOUT, Token, TokenStore
+from source_coupa.http import send
+from source_coupa.oauth import Token, TokenStore
 
 _PARALLEL_REQUESTS = 8
 _WARM_UP_POLL = 1.5
@@ -106,21 +107,14 @@ class ScopeGate:
 
     def _get(self, stream: GatedStream, token: Token) -> requests.Response:
         config = self._store.config
-        request = self._session.prepare_request(
-            requests.Request(
-                "GET",
-                f"{config.instance_url}/api/{stream.resource}",
-                params={"limit": "1"},
-                headers={"Accept": "application/json"},
-                auth=token,
-            )
+        request = requests.Request(
+            "GET",
+            f"{config.instance_url}/api/{stream.resource}",
+            params={"limit": "1"},
+            headers={"Accept": "application/json"},
+            auth=token,
         )
-        if self._budget is not None:
-            self._budget.acquire_call(request)
-        try:
-            return self._session.send(request, timeout=TIMEOUT, allow_redirects=False)
-        except requests.RequestException as error:
-            raise errors.unreachable(config.host, error) from None
+        return send(self._session, request, config=config, budget=self._budget)
 
 
 def _is_json_list(response: requests.Response) -> bool:

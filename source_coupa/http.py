@@ -1,0 +1,45 @@
+"""Sends the requests that belong to no stream: for tokens, and to see what may be read."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import requests
+from airbyte_cdk.sources.streams.call_rate import APIBudget
+
+from source_coupa import errors
+from source_coupa.config import CoupaConfig
+
+TIMEOUT = (5.0, 8.0)
+"""Seconds to connect and to wait for the next bytes."""
+
+
+def send(
+    session: requests.Session,
+    request: requests.Request,
+    *,
+    config: CoupaConfig,
+    budget: APIBudget | None,
+) -> requests.Response:
+    """Sends one request within the budget and gives its answer, whatever its status.
+
+    Raises:
+        AirbyteTracedException: why there is no answer, or that it is a redirect: these are not
+            followed, for they lead to a login page or another host.
+    """
+    request.hooks["response"].append(partial(_refuse_redirect, config.host))
+    prepared = session.prepare_request(request)
+    if budget is not None:
+        budget.acquire_call(prepared)
+    # proxies and certificates of a company's network, as the CDK applies them to streams
+    environment = session.merge_environment_settings(prepared.url, {}, None, None, None)
+    try:
+        return session.send(prepared, timeout=TIMEOUT, allow_redirects=False, **environment)
+    except requests.RequestException as error:
+        raise errors.unreachable(config.host, error) from None
+
+
+def _refuse_redirect(host: str, response: requests.Response, **_: Any) -> None:
+    if response.is_redirect:
+        raise errors.redirected(host, response)
