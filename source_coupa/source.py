@@ -13,6 +13,7 @@ from airbyte_cdk.models import (
     AirbyteConnectionStatus,
     AirbyteStateMessage,
     ConfiguredAirbyteCatalog,
+    FailureType,
     Status,
 )
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import HTTPAPIBudget
@@ -109,11 +110,18 @@ class SourceCoupa(YamlDeclarativeSource):
         gate = self._gate(())
         opened = gate.open_streams()
         self._log_closed_streams(logger, {stream.name for stream in opened})
+        failure = errors.access_refused(stream.name for stream in opened)
         for stream in opened:
-            if gate.can_read(stream):
-                return
-            logger.warning(f"Coupa refuses access to {stream.name} although its scope is granted.")
-        raise errors.access_refused(stream.name for stream in opened)
+            try:
+                if gate.can_read(stream):
+                    return
+                reason = "Coupa refuses access although its scope is granted."
+            except AirbyteTracedException as error:
+                if error.failure_type == FailureType.transient_error:
+                    raise
+                failure, reason = error, error.message or ""
+            logger.warning(f"Stream {stream.name} cannot be read: {reason}")
+        raise failure
 
     def _gate(self, retry_waits: tuple[float, ...]) -> ScopeGate:
         settings = CoupaConfig.parse(self._config)

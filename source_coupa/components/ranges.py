@@ -32,7 +32,7 @@ FIRST_CUT = 20 * PAGE_SIZE
 READ_FIRST = 2 * PAGE_SIZE
 """Most lists end before this; they are not worth the request that looks for their end."""
 
-GROWTH = 4
+GROWTH = 2
 """How much further each next cut into the unknown lies."""
 
 WORTH_A_CUT = 10 * PAGE_SIZE
@@ -145,8 +145,8 @@ class RangeReader:
             return range_.next_cut
         total = sum(other.length for other in self._ranges)
         share = max(total / self._fetchers.share, WORTH_A_CUT / 2)
-        shares = max(round(range_.left / share / 2), 1)
-        place = min(shares * share, range_.left / 2 + share / 2)
+        half = range_.left / 2
+        place = round(half / share) * share if half > share else half
         return max(int(place) // PAGE_SIZE, 1) * PAGE_SIZE
 
     def _id_at(self, after: int, until: int | None, place: int) -> int | None:
@@ -164,7 +164,7 @@ class RangeReader:
         range_.is_being_cut = False
         kept = max(place - (range_.read - read), 0)
         if cut is None or (range_.until is not None and cut >= range_.until):
-            range_.left = kept
+            range_.left = kept if range_.left is None else min(range_.left, kept)
         elif cut > range_.after:
             rest = _Range(
                 after=cut,
