@@ -7,14 +7,17 @@ import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from sync import client, report, sandbox
+from sync import report, sandbox
 from sync.errors import SyncError
 from sync.settings import load_config, schema_name, without_secrets
+
+if TYPE_CHECKING:
+    from sync import client
 
 _DESCRIPTION = """\
 Syncs users, expenses, expense lines and invoices from Coupa into a DuckDB file, then syncs again
@@ -81,6 +84,9 @@ def _sync_twice(
     config: dict[str, Any],
     demo: sandbox.Sandbox | None,
 ) -> None:
+    # PyAirbyte takes seconds to import, which a wrong file name should not
+    from sync import client
+
     schema = "sandbox" if demo else schema_name(config)
     database: Path = options.database
     instance = "the sandbox" if demo else str(config.get("instance_url"))

@@ -157,8 +157,13 @@ class Client:
 
     def _sentences(self, error: exceptions.PyAirbyteError) -> tuple[str, ...]:
         """What the connector said, or what PyAirbyte says where the connector said nothing."""
-        return tuple(dict.fromkeys(self._told)) or (error.get_message(),)
+        told = dict.fromkeys(self._told)
+        # the CDK's last word repeats what it said of each stream
+        single = [text for text in told if not text.startswith(_SUMMARY)]
+        return tuple(single or told) or (error.get_message(),)
 
+
+_SUMMARY = "During the sync, the following streams did not sync successfully"
 
 _NEW = "before.id IS NULL"
 _UPDATED = f"NOT {_NEW} AND now.updated_at IS DISTINCT FROM before.updated_at"
@@ -166,6 +171,22 @@ _AGAIN = (
     "now.updated_at IS NOT DISTINCT FROM before.updated_at "
     "AND now._airbyte_extracted_at > before._airbyte_extracted_at"
 )
+
+
+def _prepare(database: Path, schema_to_drop: str | None) -> None:
+    """Makes sure that the file can be written, and drops a schema in it."""
+    try:
+        with duckdb.connect(database) as file:
+            # a .csv or .json file would be opened, too, as a view
+            if not file.execute(
+                "SELECT path FROM duckdb_databases() WHERE path IS NOT NULL"
+            ).fetchall():
+                raise SyncError(f"{database} is not a DuckDB file.")
+            if schema_to_drop:
+                file.execute(f'DROP SCHEMA IF EXISTS "{schema_to_drop}" CASCADE')
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise SyncError(f"{database} cannot be opened as a DuckDB file: {reason}") from None
 
 
 @contextmanager
@@ -179,12 +200,7 @@ def opened(
     Raises:
         SyncError: if the file cannot be written.
     """
-    try:
-        with duckdb.connect(database) as file:
-            if empty:
-                file.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
-    except duckdb.Error as error:
-        raise SyncError(f"{database} cannot be opened as a DuckDB file: {error}") from None
+    _prepare(database, schema if empty else None)
     with redirect_stderr(io.StringIO()):
         source = airbyte.get_source("source-coupa", config=config, local_executable=CONNECTOR)
     with (

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.syntax import Syntax
 from rich.table import Table
 
-from sync.client import SyncResult
+if TYPE_CHECKING:
+    from sync.client import SyncResult
 
 QUERIES: Mapping[str, str] = {
     "invoices": """

@@ -1,0 +1,55 @@
+"""Airbyte's standard tests, from the CDK, with the scenarios of acceptance-test-config.yml."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from airbyte_cdk.test.models import ConnectorTestScenario
+from airbyte_cdk.test.standard_tests.source_base import SourceTestSuiteBase
+
+from source_coupa import SourceCoupa
+
+from .sandbox import Sandbox
+
+pytest_plugins = ["airbyte_cdk.test.standard_tests.pytest_hooks"]
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+class TestAirbyteStandards(SourceTestSuiteBase):
+    """The suite for Python sources, told how this one is made.
+
+    The CDK's own way makes `SourceCoupa()` without a config, which a declarative source needs
+    when it is made, and finds the connector by the name of the folder.
+    """
+
+    @classmethod
+    def get_connector_root_dir(cls) -> Path:
+        """The root of the project, whatever its folder is called."""
+        return ROOT
+
+    @classmethod
+    def get_scenarios(cls) -> list[ConnectorTestScenario]:
+        """The scenarios with their configurations read, so that the address can be put in."""
+        return [
+            scenario.model_copy(
+                update={
+                    "config_dict": scenario.get_config_dict(
+                        connector_root=ROOT, empty_if_missing=False
+                    )
+                }
+            )
+            for scenario in super().get_scenarios()
+        ]
+
+    @pytest.fixture(autouse=True)
+    def _at_the_sandbox(self, request: pytest.FixtureRequest, small_sandbox: Sandbox) -> None:
+        if "scenario" in request.fixturenames:
+            request.getfixturevalue("scenario").config_dict["instance_url"] = small_sandbox.url
+
+    @classmethod
+    def create_connector(cls, scenario: ConnectorTestScenario | None) -> SourceCoupa:
+        """The source of a scenario; one without configuration for `spec`."""
+        config = scenario.config_dict if scenario else None
+        return SourceCoupa(config=config)
