@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
 import backoff._sync
 import pytest
+from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
+from airbyte_cdk.sources.streams.concurrent.state_converters import datetime_stream_state_converter
 from airbyte_cdk.sources.streams.http import rate_limiting
+from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 
 from integration_tests.harness import forget_shared_parts
 from source_coupa import oauth, scopes
-from source_coupa.components import fetchers, pages
+from source_coupa.components import fetchers, pages, windows
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +56,44 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     for sleeper in (oauth, scopes, pages, fetchers, rate_limiting, backoff._sync):
         monkeypatch.setattr(sleeper, "time", module)
     return clock
+
+
+class Present:
+    """The time of day for a sandbox and the connector; it stands still until a test moves it."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, **time: float) -> None:
+        """Moves on by the keyword arguments of a timedelta."""
+        self.now += timedelta(**time)
+
+
+@pytest.fixture
+def present(monkeypatch: pytest.MonkeyPatch) -> Present:
+    """What the CDK's windows and the connector take for now; give it to a sandbox as `clock`."""
+    present = Present()
+
+    class Datetime(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return present.now
+
+    monkeypatch.setattr(windows, "datetime", Datetime)
+    monkeypatch.setattr(
+        datetime_stream_state_converter,
+        "ab_datetime_now",
+        lambda: AirbyteDateTime.from_datetime(present.now),
+    )
+    return present
+
+
+@pytest.fixture
+def no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the connector send requests as fast as it can."""
+    monkeypatch.setattr(
+        MovingWindowCallRatePolicy, "try_acquire", lambda self, request, weight: None
+    )

@@ -1,0 +1,192 @@
+"""A sync without state brings every record of every stream once, its values as Coupa sent them.
+
+However many records there are, wherever in time they lie, and whichever zones print their times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone
+from typing import Literal
+
+import pytest
+from airbyte_cdk.models import SyncMode
+
+from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, records_by_stream, run_read
+from integration_tests.sandbox import Record, Sandbox
+from source_coupa.components.fetchers import Fetchers
+
+from .conftest import Present
+from .truth import UNLIMITED, assert_whole, ids, instant, truth
+
+pytestmark = pytest.mark.usefixtures("no_budget")
+
+Spread = Literal["even", "mass_update"]
+Offsets = Literal["per_record", "per_answer", "utc"]
+
+BEGINNING = datetime(2006, 1, 1, tzinfo=timezone.utc)
+STEP = timedelta(days=90)
+TICK = timedelta(seconds=1)
+
+
+def utc(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> datetime:
+    return datetime(year, month, day, hour, minute, tzinfo=timezone.utc)
+
+
+ONE_INSTANT = [utc(2026, 5, 17, 9, 30)]
+
+EDGES = [BEGINNING + number * STEP for number in range(78, 85)]
+"""Where windows meet; the last ones before the time that the tests take for now."""
+
+CLOCK_CHANGES = [
+    change + shift
+    for change in (
+        utc(2026, 3, 29, 1),  # Helsinki and London, an hour vanishes
+        utc(2026, 10, 25, 1),  # an hour comes twice
+        utc(2026, 3, 8, 10),  # Los Angeles
+        utc(2026, 11, 1, 9),
+        utc(2026, 4, 4, 14),  # Auckland
+        utc(2026, 4, 4, 16, 30),  # Adelaide, half an hour off
+    )
+    for shift in (-timedelta(minutes=30), -TICK, timedelta(0), TICK, timedelta(minutes=30))
+]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 49, 50, 51, 100, 150])
+def test_a_list_of_any_length_is_read_to_its_end(present: Present, rows: int) -> None:
+    counts = dict.fromkeys(RESOURCE_OF.values(), rows)
+    with Sandbox(counts, dialect=UNLIMITED, spread=ONE_INSTANT, clock=present) as sandbox:
+        assert_whole(run_read(sandbox), sandbox)
+
+
+@pytest.mark.parametrize("spread", ["even", "mass_update"])
+def test_a_thousand_records_are_read_wherever_in_time_they_lie(
+    present: Present, spread: Spread
+) -> None:
+    counts = dict.fromkeys(RESOURCE_OF.values(), 1_040)
+    size = dict.fromkeys(counts, 1_000)
+    with Sandbox(counts, dialect=UNLIMITED, spread=spread, size=size, clock=present) as sandbox:
+        assert_whole(run_read(sandbox), sandbox)
+
+
+@pytest.mark.parametrize("rows", [1_001, 3_210])
+def test_ranges_of_ids_that_are_read_at_once_leave_no_record_between_them(
+    monkeypatch: pytest.MonkeyPatch, present: Present, rows: int
+) -> None:
+    monkeypatch.setattr(Fetchers, "share", 6)
+    with Sandbox(
+        {"users": rows},
+        dialect=UNLIMITED,
+        spread="mass_update",
+        size={"users": 1_000},
+        clock=present,
+    ) as sandbox:
+        assert_whole(run_read(sandbox, ["users"]), sandbox, ["users"])
+        ranges = [r for r in sandbox.requests_for("users") if "id[lt_or_eq]" in r.query]
+        assert ranges, "no range was read: this test tests nothing"
+
+
+def test_wide_gaps_between_ids_hide_no_record(present: Present) -> None:
+    with Sandbox(dialect=UNLIMITED, clock=present, rows={}) as sandbox:
+        for number in range(120):
+            id = 1 + number * 7 + (number > 60) * 2**40 + (number > 110) * 2**53
+            sandbox.tables["users"].add(id=id, updated_at=ONE_INSTANT[0])
+        assert_whole(run_read(sandbox, ["users"]), sandbox, ["users"])
+
+
+@pytest.mark.parametrize(
+    "shift",
+    [-TICK, timedelta(0), TICK],
+    ids=["a second before", "on the edge", "a second after"],
+)
+@pytest.mark.parametrize("offsets", ["per_record", "utc"])
+def test_records_at_the_edges_of_windows_come_once(
+    present: Present, shift: timedelta, offsets: Offsets
+) -> None:
+    moments = [edge + shift for edge in EDGES]
+    with Sandbox(
+        {"users": 210, "invoices": 140},
+        dialect=UNLIMITED.but(offsets=offsets),
+        spread=moments,
+        clock=present,
+    ) as sandbox:
+        assert_whole(run_read(sandbox, ["users", "invoices"]), sandbox, ["users", "invoices"])
+        asked = {window(request.query) for request in sandbox.requests_for("users")}
+        assert {(edge, edge + STEP) for edge in EDGES[:-1]} <= asked
+
+
+def test_windows_meet_without_gap_or_overlap(present: Present) -> None:
+    with Sandbox({"users": 60}, dialect=UNLIMITED, clock=present) as sandbox:
+        sandbox.tables["users"].add(updated_at=utc(2005, 3, 1), created_at=utc(2005, 3, 1))
+        run_read(sandbox, ["users"])
+        pages = [r for r in sandbox.requests_for("users") if r.query["limit"] == "50"]
+        windows = sorted({window(request.query) for request in pages})
+    starts = [start for start, _ in windows]
+    ends = [end for _, end in windows]
+    assert starts[0] == datetime.min.replace(tzinfo=timezone.utc)
+    assert starts[1:] == ends[:-1]
+    assert ends[-1] == present.now
+
+
+def test_a_record_changed_at_the_very_moment_of_the_sync_is_left_to_the_next(
+    present: Present,
+) -> None:
+    """The second that is not over yet can still bring changes."""
+    with Sandbox({"users": 3}, dialect=UNLIMITED, clock=present) as sandbox:
+        early = sandbox.tables["users"].add(updated_at=present.now - TICK)
+        late = sandbox.tables["users"].add(updated_at=present.now)
+        read = ids(records_by_stream(run_read(sandbox, ["users"]))["users"])
+    assert early in read
+    assert late not in read
+
+
+@pytest.mark.parametrize("offsets", ["per_record", "per_answer", "utc"])
+def test_the_zone_in_which_a_time_is_printed_changes_nothing(
+    present: Present, offsets: Offsets
+) -> None:
+    with Sandbox(
+        {"users": 200, "expense_lines": 200},
+        dialect=UNLIMITED.but(offsets=offsets),
+        spread=CLOCK_CHANGES,
+        clock=present,
+    ) as sandbox:
+        streams = ["users", "expense_lines"]
+        output = run_read(sandbox, streams)
+        if offsets != "per_answer":
+            assert_whole(output, sandbox, streams)
+        read = records_by_stream(output)
+        for stream in streams:
+            assert moments(read[stream]) == moments(truth(sandbox, stream).values())
+            if offsets != "utc":
+                assert len({record["updated_at"][19:] for record in read[stream]}) > 5
+
+
+@pytest.mark.parametrize("stream", ALL_STREAMS)
+def test_a_full_refresh_reads_the_same_records(present: Present, stream: str) -> None:
+    rows = {RESOURCE_OF[stream]: 130}
+    with Sandbox(rows, dialect=UNLIMITED, clock=present) as sandbox:
+        output = run_read(sandbox, [stream], sync_mode=SyncMode.full_refresh)
+        assert_whole(output, sandbox, [stream])
+
+
+@pytest.mark.parametrize("workers", [2, 40])
+def test_the_number_of_workers_changes_no_record(present: Present, workers: int) -> None:
+    with Sandbox(
+        dict.fromkeys(RESOURCE_OF.values(), 170), dialect=UNLIMITED, clock=present
+    ) as sandbox:
+        assert_whole(run_read(sandbox, num_workers=workers), sandbox)
+
+
+def window(query: dict[str, str]) -> tuple[datetime, datetime]:
+    """The bounds of a request on update times; an open lower bound is the least of all times."""
+    start = query.get("updated_at[gt_or_eq]")
+    lower = read_utc(start) if start else datetime.min.replace(tzinfo=timezone.utc)
+    return lower, read_utc(query["updated_at[lt]"])
+
+
+def read_utc(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+
+
+def moments(records: Iterable[Record]) -> dict[int, datetime]:
+    return {record["id"]: instant(record) for record in sorted(records, key=lambda r: r["id"])}

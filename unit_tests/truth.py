@@ -1,0 +1,98 @@
+"""What a sync must bring, taken from the tables of a sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from airbyte_cdk.models import AirbyteStreamStatus
+from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
+
+from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, final_states, records_by_stream
+from integration_tests.sandbox import Dialect, Record, Sandbox
+
+UNLIMITED = Dialect(rate_limit=None)
+
+STARTED, RUNNING, COMPLETE, INCOMPLETE = (
+    AirbyteStreamStatus.STARTED,
+    AirbyteStreamStatus.RUNNING,
+    AirbyteStreamStatus.COMPLETE,
+    AirbyteStreamStatus.INCOMPLETE,
+)
+
+
+def underscored(value: Any) -> Any:
+    """A JSON value the way a stream prints it: hyphens of keys as underscores, nothing else
+    changed; the sandbox has the same name in both spellings on some rows."""
+    if isinstance(value, list):
+        return [underscored(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    renamed = {}
+    for key, item in value.items():
+        name = key.replace("-", "_")
+        if name != key and name in value:
+            name += "_2"
+        renamed[name] = underscored(item)
+    return renamed
+
+
+def truth(sandbox: Sandbox, stream: str) -> dict[int, Record]:
+    """The records of a stream by id, as they are now and as messages print them."""
+    records = sandbox.tables[RESOURCE_OF[stream]].records()
+    return {record["id"]: as_message(record) for record in records}
+
+
+def as_message(record: Record) -> Record:
+    """A record of Coupa as it is printed: the CDK leaves out what is null at the top level."""
+    return {key: value for key, value in underscored(record).items() if value is not None}
+
+
+def instant(record: Record) -> datetime:
+    """When a record was changed last."""
+    return datetime.fromisoformat(record["updated_at"].replace("Z", "+00:00"))
+
+
+def cursors(output: EntrypointOutput) -> dict[str, datetime]:
+    """The cursor in the last state of each stream."""
+    found = {}
+    for message in final_states(output):
+        assert message.stream is not None
+        assert message.stream.stream_state is not None
+        state = vars(message.stream.stream_state)
+        if state:
+            found[message.stream.stream_descriptor.name] = datetime.strptime(
+                state["updated_at"], "%Y-%m-%dT%H:%M:%S%z"
+            )
+    return found
+
+
+def ids(records: Iterable[Record]) -> list[int]:
+    """The ids of records, in their order."""
+    return [record["id"] for record in records]
+
+
+def last_status(output: EntrypointOutput, stream: str) -> AirbyteStreamStatus:
+    """How the read of a stream ended."""
+    return output.get_stream_statuses(stream)[-1]
+
+
+def messages_of(output: EntrypointOutput) -> list[str]:
+    """The sentences of all errors."""
+    return [error.trace.error.message for error in output.errors]  # type: ignore[union-attr]
+
+
+def assert_whole(
+    output: EntrypointOutput, sandbox: Sandbox, streams: Iterable[str] = ALL_STREAMS
+) -> None:
+    """The read brought every record of the tables once and unchanged, and says that it did."""
+    assert messages_of(output) == []
+    read = records_by_stream(output)
+    for stream in streams:
+        records = read.get(stream, [])
+        expected = truth(sandbox, stream)
+        assert sorted(ids(records)) == list(expected), stream
+        for record in records:
+            assert record == expected[record["id"]], stream
+        assert last_status(output, stream) == COMPLETE
