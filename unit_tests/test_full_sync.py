@@ -158,7 +158,7 @@ def test_the_zone_in_which_a_time_is_printed_changes_nothing(
         for stream in streams:
             assert moments(read[stream]) == moments(truth(sandbox, stream).values())
             if offsets != "utc":
-                assert len({record["updated_at"][19:] for record in read[stream]}) > 5
+                assert len({record["updated_at"][19:] for record in read[stream]}) > 2
 
 
 @pytest.mark.parametrize("stream", ALL_STREAMS)
