@@ -1,0 +1,369 @@
+"""The prose says what the code does.
+
+Checks are data (`CHECKS`): each takes all pages and returns a list of problems, so that one run
+reports everything. Its `fault` is an edit that must make it complain.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from airbyte_cdk.sources.streams.http import http_client
+from jsonschema import Draft7Validator
+
+from .sentences import GAP, all_sentences, python_sentences
+
+ROOT = Path(__file__).resolve().parents[1]
+MANIFEST = yaml.safe_load((ROOT / "source_coupa" / "manifest.yaml").read_text(encoding="utf-8"))
+SPEC = MANIFEST["spec"]["connection_specification"]
+
+CDK_SENTENCES = ("Exhausted available request attempts",)
+"""Beginnings of messages that the CDK makes and passes to the user unchanged."""
+
+
+@dataclass(frozen=True)
+class Pages:
+    """The text of every page."""
+
+    docs: str
+    readme: str
+    agents: str
+    contributing: str
+
+    @classmethod
+    def read(cls) -> Pages:
+        return cls(
+            docs=_text("docs/integrations/sources/coupa.md"),
+            readme=_text("README.md"),
+            agents=_text("AGENTS.md"),
+            contributing=_text("CONTRIBUTING.md"),
+        )
+
+
+def _text(path: str) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")
+
+
+# What the template of Airbyte's connector pages demands; order counts, levels do not.
+
+_RESERVED = (
+    "Prerequisites|Setup guide|Set up Coupa|Set up the Coupa connector in Airbyte|"
+    "For Airbyte Cloud:|For Airbyte Open Source:|Supported sync modes|Supported Streams|"
+    "Performance considerations|Data type map|Limitations & Troubleshooting|Tutorials|"
+    "IP allow list|Changelog"
+)
+_OWN = rf"(?:(?!(?:{_RESERVED})\n)[^\n]+\n)*"
+HEADER_ORDER = (
+    "Coupa\nPrerequisites\nSetup guide\nSet up Coupa\n"
+    rf"{_OWN}Set up the Coupa connector in Airbyte\n"
+    rf"For Airbyte Cloud:\nFor Airbyte Open Source:\n{_OWN}"
+    rf"Supported sync modes\nSupported Streams\n{_OWN}"
+    rf"Performance considerations\nData type map\nLimitations & Troubleshooting\n{_OWN}"
+    "(?:Tutorials\n)?IP allow list\nChangelog\n"
+)
+
+SECTION_STARTS: Mapping[str, str] = {
+    "Coupa": (
+        "\n<HideInUI>\n\nThis page contains the setup guide and reference information for the "
+        "[Coupa](https://www.coupa.com) source connector.\n\n</HideInUI>\n\n"
+    ),
+    "For Airbyte Cloud:": (
+        "\n1. [Log into your Airbyte Cloud](https://cloud.airbyte.com/workspaces) account.\n"
+        "2. Click Sources and then click + New source.\n"
+        "3. On the Set up the source page, select Coupa from the Source type dropdown.\n"
+        "4. Enter a name for the Coupa connector.\n"
+    ),
+    "For Airbyte Open Source:": "\n1. Navigate to the Airbyte Open Source dashboard.\n",
+    "Supported sync modes": (
+        "\nThe Coupa source connector supports the following [sync modes]"
+        "(https://docs.airbyte.com/cloud/core-concepts/#connection-sync-modes):\n\n"
+    ),
+    "IP allow list": (
+        "\nIf you use Airbyte Cloud and your organization restricts access to specific IPs, add "
+        "the [Airbyte Cloud IP addresses](/platform/operating-airbyte/ip-allowlist) to your allow "
+        "list.\n\n"
+    ),
+    "Changelog": "\n<details>\n  <summary>Expand to review</summary>\n\n",
+}
+"""Section -> how Airbyte's checks and its guide for connector pages want it to begin."""
+
+
+def headers(text: str) -> list[str]:
+    """The texts of all headers, code blocks left out."""
+    return re.findall(r"^#{1,4} (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+
+
+def section(text: str, header: str) -> str:
+    """What follows a header up to the next one, "" if the page has no such header."""
+    found = re.search(rf"^#+ {re.escape(header)}\n(.*?)(?=^#+ |\Z)", text, re.M | re.S)
+    return found[1] if found else ""
+
+
+def tables(text: str) -> Iterator[list[dict[str, str]]]:
+    """The rows of each table, by column; backticks left out."""
+    for block in re.findall(r"(?:^ *\|.*\n)+", text, re.M):
+        heads, _, *rows = (
+            [cell.strip().replace("`", "") for cell in line.strip().strip("|").split("|")]
+            for line in block.splitlines()
+        )
+        yield [dict(zip(heads, row, strict=True)) for row in rows]
+
+
+def table(text: str, *columns: str) -> list[dict[str, str]]:
+    """The rows of all tables that have these columns."""
+    return [row for rows in tables(text) for row in rows if set(columns) <= row.keys()]
+
+
+def streams() -> list[dict[str, str]]:
+    """One row for each stream of the manifest."""
+    rows = []
+    for stream in MANIFEST["streams"]:
+        parameters = stream["$parameters"]
+        base = MANIFEST["definitions"][stream["$ref"].rpartition("/")[2]]
+        cursor = base.get("incremental_sync", {}).get("$ref", "").rpartition("/")[2]
+        full = {**MANIFEST["definitions"]["full_refresh_stream"], **base}
+        scopes = parameters["scope"]
+        rows.append(
+            {
+                "Stream": parameters["name"],
+                "Endpoint": f"/api/{parameters['resource']}",
+                "Scope": scopes if isinstance(scopes, str) else " or ".join(scopes),
+                "Primary key": full["primary_key"],
+                "Cursor": MANIFEST["definitions"][cursor]["cursor_field"] if cursor else "",
+            }
+        )
+    return rows
+
+
+def check_headers(pages: Pages) -> list[str]:
+    found = "".join(f"{header}\n" for header in headers(pages.docs))
+    return [] if re.fullmatch(HEADER_ORDER, found) else [f"headers out of order:\n{found}"]
+
+
+def check_fixed_text(pages: Pages) -> list[str]:
+    return [
+        f"{header}: does not begin as Airbyte demands"
+        for header, start in SECTION_STARTS.items()
+        if not section(pages.docs, header).startswith(start)
+    ]
+
+
+def check_stream_table(pages: Pages) -> list[str]:
+    columns = ("Stream", "Endpoint", "Scope", "Primary key", "Cursor")
+    rows = [{column: row[column] for column in columns} for row in table(pages.docs, *columns)]
+    return [] if rows == streams() else [f"{rows} is not {streams()}"]
+
+
+def check_scopes_to_choose(pages: Pages) -> list[str]:
+    told = {row["choose"] for row in table(pages.docs, "To sync", "choose")}
+    wanted = {row["Scope"] for row in streams()}
+    return [] if told == wanted else [f"the scopes to choose differ by {sorted(told ^ wanted)}"]
+
+
+def check_incremental_table(pages: Pages) -> list[str]:
+    told = [
+        (row["Stream"], row["Cursor field"], row["Current status"])
+        for row in table(pages.agents, "Stream", "Cursor field", "Current status")
+    ]
+    wanted = [
+        (row["Stream"], row["Cursor"], "incremental" if row["Cursor"] else "full refresh")
+        for row in streams()
+    ]
+    return [] if told == wanted else [f"{told} is not {wanted}"]
+
+
+def check_settings(pages: Pages) -> list[str]:
+    """Each field of the form has a passage of its own, with its title, limits and default."""
+    problems = []
+    passages = re.findall(
+        r'<FieldAnchor field="([^"]+)">\n\n(.+?)\n\n</FieldAnchor>', pages.docs, re.S
+    )
+    passage = {field: text for fields, text in passages for field in fields.split(",")}
+    if passage.keys() != SPEC["properties"].keys():
+        problems.append(f"passages for {sorted(passage)}")
+    for name, field in SPEC["properties"].items():
+        text = passage.get(name, "")
+        if f"**{field['title']}**" not in text:
+            problems.append(f"{name}: its title {field['title']} is missing")
+        is_required = name in SPEC["required"]
+        if ("(required)" if is_required else "(optional") not in text:
+            problems.append(f"{name}: whether it is required is missing")
+        if "minimum" in field:
+            limits = f"{field['minimum']} to {field['maximum']}, default {field['default']}"
+            if limits not in text:
+                problems.append(f"{name}: {limits} is missing")
+    return problems
+
+
+def check_prerequisites(pages: Pages) -> list[str]:
+    text = section(pages.docs, "Prerequisites")
+    titles = [SPEC["properties"][name]["title"] for name in SPEC["required"]]
+    return [f"{title} is not a prerequisite" for title in titles if f"**{title}**" not in text]
+
+
+def check_troubleshooting(pages: Pages) -> list[str]:
+    """Each sentence has its row, each row a sentence that begins with it."""
+    sentences = [*all_sentences(), *CDK_SENTENCES]
+    rows = [row["Message"] for row in table(pages.docs, "Message", "What to do")]
+    problems = [
+        f"no row: {sentence}" for sentence in sentences if not sentence.startswith(tuple(rows))
+    ]
+    for row in rows:
+        if not any(sentence.startswith(row) for sentence in sentences):
+            problems.append(f"no sentence: {row}")
+        if len(row.replace(GAP, "")) < 12:
+            problems.append(f"too short to tell sentences apart: {row}")
+    return problems
+
+
+def check_changelog(pages: Pages) -> list[str]:
+    [current] = re.findall(r'^version = "(.+)"$', _text("pyproject.toml"), re.M)
+    versions = [
+        row["Version"]
+        for row in table(section(pages.docs, "Changelog"), "Version", "Date", "Subject")
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", row["Date"]) and row["Subject"]
+    ]
+    if versions[:1] != [current]:
+        return [f"the changelog begins with {versions[:1]}, not with {current}"]
+    return []
+
+
+def check_links(pages: Pages) -> list[str]:
+    """Files that are linked to exist, also those that are only named; headers too."""
+    problems = []
+    for name, text in vars(pages).items():
+        anchors = {
+            re.sub(r"[^\w\- ]", "", header.lower()).replace(" ", "-") for header in headers(text)
+        }
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if target.startswith("http://"):
+                problems.append(f"{name}: {target} is not https")
+            elif target.startswith("#"):
+                if target[1:] not in anchors:
+                    problems.append(f"{name}: no header {target}")
+            elif target.startswith(("https://", "/")):
+                continue
+            elif not (ROOT / target.partition("#")[0]).exists():
+                problems.append(f"{name}: no file {target}")
+        for path in re.findall(r"`((?:[\w.*-]+/)+[\w.*-]*)`", text):
+            if name != "docs" and not any(ROOT.glob(path.rstrip("/"))):
+                problems.append(f"{name}: no file {path}")
+    return problems
+
+
+def check_named_tests(pages: Pages) -> list[str]:
+    known = set()
+    for folder in ("unit_tests", "integration_tests"):
+        for file in (ROOT / folder).rglob("test_*.py"):
+            known.add(file.stem)
+            known.update(re.findall(r"^ *def (test_\w+)", file.read_text(encoding="utf-8"), re.M))
+    return [
+        f"no test {test}"
+        for text in vars(pages).values()
+        for test in re.findall(r"\btest_\w+", text)
+        if test not in known
+    ]
+
+
+def check_example_config(pages: Pages) -> list[str]:
+    example = re.search(r"```json\n(.*?)```", pages.readme, re.S)
+    if not example:
+        return ["README shows no configuration"]
+    config: dict[str, Any] = json.loads(example[1])
+    problems = [error.message for error in Draft7Validator(SPEC).iter_errors(config)]
+    return problems + [f"no setting {key}" for key in config if key not in SPEC["properties"]]
+
+
+def check_commands(pages: Pages) -> list[str]:
+    """The commands that bin/ offers, and no others, stand in README and CONTRIBUTING."""
+    there = {file.name for file in (ROOT / "bin").iterdir() if not file.name.startswith("_")}
+    told = set(re.findall(r"(?<![\w/.-])bin/([a-z]\w*)", pages.readme + pages.contributing))
+    return [] if told == there else [f"commands differ by {sorted(told ^ there)}"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule, and (page, old, new): an edit that breaks it."""
+
+    run: Callable[[Pages], list[str]]
+    fault: tuple[str, str, str]
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(check_headers, ("docs", "## Data type map", "## Data types")),
+    Check(check_fixed_text, ("docs", "restricts access to specific IPs", "restricts IPs")),
+    Check(check_stream_table, ("docs", "`/api/expense_reports`", "`/api/expenses`")),
+    Check(check_scopes_to_choose, ("docs", "| invoices | `core.invoice.read` |", "")),
+    Check(check_incremental_table, ("agents", "| `invoices` |", "| `invoice` |")),
+    Check(check_settings, ("docs", "0 to 720, default 2", "0 to 72, default 2")),
+    Check(check_prerequisites, ("docs", "- **Instance URL**", "- **Address**")),
+    Check(check_troubleshooting, ("docs", "| … could not be reached |", "| … is away from home |")),
+    Check(check_changelog, ("docs", "| 0.1.0 |", "| 0.0.9 |")),
+    Check(check_links, ("readme", "](CONTRIBUTING.md)", "](CONTRIBUTION.md)")),
+    Check(check_named_tests, ("agents", "`test_docs`", "`test_documents`")),
+    Check(check_example_config, ("readme", '"client_id"', '"client_key"')),
+    Check(check_commands, ("readme", "bin/test", "bin/tests")),
+)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.run.__name__)
+def test_pages_keep_the_rule(check: Check) -> None:
+    assert check.run(Pages.read()) == []
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.run.__name__)
+def test_rule_finds_a_fault(check: Check) -> None:
+    pages = Pages.read()
+    page, old, new = check.fault
+    text = getattr(pages, page)
+    assert old in text
+
+    assert check.run(replace(pages, **{page: text.replace(old, new)})) != []
+
+
+def test_sentence_without_a_row_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    sentences = [*all_sentences(), "Coupa sings where it should speak."]
+    monkeypatch.setattr("unit_tests.test_docs.all_sentences", lambda: sentences)
+
+    assert check_troubleshooting(Pages.read()) == ["no row: Coupa sings where it should speak."]
+
+
+def test_sentences_are_read_from_the_source() -> None:
+    source = """
+def f(host, seen):
+    count = "three"
+    logger.warning(f"{host} is slow.")
+    logger.info("not shown")
+    raise errors.config_error(f"{host} does not answer ({seen}) after {count} tries: see.", "x")
+
+def g(host):
+    message = f"{host} did not answer."
+    return AirbyteConnectionStatus(status=1, message=message)
+"""
+    assert python_sentences("m.py", source) == [
+        "… is slow.",
+        "… does not answer (…) after three tries: see.",
+        "… did not answer.",
+    ]
+
+
+def test_sentence_that_cannot_be_read_is_not_overlooked() -> None:
+    with pytest.raises(ValueError, match="tells no sentence"):
+        python_sentences("m.py", "raise errors.config_error(sentence_from_elsewhere)")
+
+
+def test_sentences_of_the_cdk_are_its_own() -> None:
+    source = inspect.getsource(http_client)
+    assert [sentence for sentence in CDK_SENTENCES if sentence not in source] == []
+
+
+def test_claude_md_is_a_link_to_agents_md() -> None:
+    assert (ROOT / "CLAUDE.md").readlink() == Path("AGENTS.md")
