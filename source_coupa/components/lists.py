@@ -99,7 +99,7 @@ class ListReader:
         while True:
             page = self._pages.at(filters, offset)
             if offset > 0 and (not page or page[0]["id"] > last_id):
-                offset = max(offset - PAGE_SIZE, 0)
+                offset = max(offset - self._pages.dialect.longest_page, 0)
                 continue
             fresh = [record for record in page if record["id"] > last_id]
             if fresh:
