@@ -63,7 +63,7 @@ pip_install() {
 install_venv() {
     pip_install .venv -r "$root/requirements-dev.txt" &&
         pip_install .venv --ignore-requires-python "$metadata_model" &&
-        pip_install .venv -e "$root"
+        pip_install .venv --no-build-isolation -e "$root"
 }
 
 install_venv_sync() {

@@ -1,13 +1,15 @@
-"""PyAirbyte's DuckDB cache with columns that keep what Coupa sends."""
+"""PyAirbyte's DuckDB cache, mended where it would lose what the connector sends."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 import sqlalchemy
 from airbyte._processors.sql.duckdb import DuckDBSqlProcessor
 from airbyte.caches import DuckDBCache
 from airbyte.types import SQLTypeConverter
+from airbyte_protocol.models import AirbyteStreamStatus
 
 
 class _Instant(sqlalchemy.types.UserDefinedType):
@@ -33,6 +35,21 @@ class _TypeConverter(SQLTypeConverter):
 
 class _Processor(DuckDBSqlProcessor):
     type_converter_class = _TypeConverter
+
+    def process_airbyte_messages(self, messages: Iterable[Any], **options: Any) -> None:
+        """Stores each stream when it is complete.
+
+        PyAirbyte waits for a status that connectors do not send, and so stores nothing at all if
+        one stream of many fails.
+        """
+        super().process_airbyte_messages(self._storing(messages, options), **options)
+
+    def _storing(self, messages: Iterable[Any], options: dict[str, Any]) -> Iterator[Any]:
+        for message in messages:
+            yield message
+            status = message.trace.stream_status if message.trace else None
+            if status and status.status == AirbyteStreamStatus.COMPLETE:
+                self.write_stream_data(status.stream_descriptor.name, **options)
 
 
 class DuckDB(DuckDBCache):
