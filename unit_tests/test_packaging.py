@@ -85,7 +85,8 @@ class Project:
 
     def toml(self, path: str) -> dict[str, Any]:
         """The tables of a TOML file."""
-        return tomllib.loads(self.texts[path])
+        tables: dict[str, Any] = tomllib.loads(self.texts[path])
+        return tables
 
     def dockerfile(self, pattern: str) -> str:
         """What the group of `pattern` matches in the Dockerfile, empty if nothing."""
