@@ -8,6 +8,7 @@ Airbyte's convention: `config_error` when the user can mend it, `transient_error
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -144,6 +145,16 @@ def unavailable(host: str, status: int) -> AirbyteTracedException:
     )
 
 
+def unexpected_status(host: str, status: int) -> AirbyteTracedException:
+    """For answers that neither Coupa documents nor the manifest knows."""
+    if status >= 500:
+        return unavailable(host, status)
+    return system_error(
+        f"{host} answers a request with HTTP {status}, which does not say whether there are "
+        "records: the stream was stopped, try again later."
+    )
+
+
 def refusal(host: str, response: requests.Response) -> AirbyteTracedException | None:
     """Explains the answers that mean the same for every request; None for all others."""
     status = response.status_code
@@ -192,4 +203,6 @@ def _is_unknown_host(error: requests.RequestException) -> bool:
         # on Airbyte Cloud the CDK looks the host up first and reports it like this
         return True
     cause = error.args[0] if error.args else None
-    return isinstance(cause, MaxRetryError) and isinstance(cause.reason, NameResolutionError)
+    reason = cause.reason if isinstance(cause, MaxRetryError) else None
+    looked_up = reason.__cause__ if isinstance(reason, NameResolutionError) else None
+    return isinstance(looked_up, socket.gaierror) and looked_up.errno != socket.EAI_AGAIN

@@ -17,7 +17,6 @@ from functools import lru_cache
 import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.streams.call_rate import APIBudget
-from airbyte_cdk.utils.airbyte_secrets_utils import add_to_secrets
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from requests.auth import AuthBase
@@ -25,6 +24,7 @@ from requests.auth import AuthBase
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
 from source_coupa.http import send
+from source_coupa.secrets import hide
 
 WARM_UP = 8.0
 """Seconds in which a fresh token may still be refused; Coupa advises to wait five before use."""
@@ -168,7 +168,8 @@ class TokenStore:
         }
         if scope:
             form["scope"] = scope
-        add_to_secrets(form["client_secret"])
+        hide(config.client_id)
+        hide(config.client_secret.get_secret_value())
         request = requests.Request(
             "POST",
             f"{config.instance_url}/oauth2/token",
@@ -190,7 +191,7 @@ class TokenStore:
                 self.config.host, "its token endpoint answers without an access token"
             ) from None
         value = answer.access_token.get_secret_value()
-        add_to_secrets(value)
+        hide(value)
         return Token(value=value, minted=asked, renew_at=asked + answer.expires_in * _RENEW_AT)
 
     def _explain(self, response: requests.Response, scope: str) -> Exception:

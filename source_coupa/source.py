@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from airbyte_cdk.models import (
     AirbyteCatalog,
     AirbyteConnectionStatus,
+    AirbyteMessage,
     AirbyteStateMessage,
     ConfiguredAirbyteCatalog,
     FailureType,
@@ -22,6 +23,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
+from source_coupa.failures import told_once
 from source_coupa.oauth import TokenStore, shared_store
 from source_coupa.scopes import GatedStream, ScopeGate, gated_streams
 
@@ -99,6 +101,20 @@ class SourceCoupa(YamlDeclarativeSource):
         return AirbyteCatalog(
             streams=[stream for stream in catalog.streams if stream.name in opened]
         )
+
+    def read(
+        self,
+        logger: logging.Logger,
+        config: Mapping[str, Any],
+        catalog: ConfiguredAirbyteCatalog,
+        state: list[AirbyteStateMessage] | None = None,
+    ) -> Iterator[AirbyteMessage]:
+        """The messages of a sync; a stream that fails does not keep others from completing.
+
+        Raises:
+            AirbyteTracedException: at the end if a stream failed.
+        """
+        yield from told_once(super().read(logger, config, catalog, state))
 
     def streams(self, config: Mapping[str, Any]) -> list[Any]:
         """All streams of the manifest; one without its scope fails when it is read, by name."""

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Optional
 
 import requests
+from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.declarative.extractors.record_selector import RecordSelector
 from airbyte_cdk.sources.declarative.requesters.http_requester import HttpRequester
 from airbyte_cdk.sources.declarative.retrievers.retriever import Retriever
@@ -53,7 +54,10 @@ class KeysetRetriever(Retriever):
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._resource = parameters["resource"]
-        self._fetchers = shared_fetchers(CoupaConfig.parse(self.config))
+        self._unusable: str | None = None
+        config = CoupaConfig.parse(self.config)
+        self._host = config.host
+        self._fetchers = shared_fetchers(config)
         pages = PageReader(resource=self._resource, send=self._send)
         self._lists = ListReader(pages=pages, fetchers=self._fetchers)
         self._prehistory = Prehistory(self._lists.first_record)
@@ -64,8 +68,21 @@ class KeysetRetriever(Retriever):
         """Yields the records of a slice; safe to call from several threads at once.
 
         Raises:
-            AirbyteTracedException: if anything could be missing; nothing is skipped.
+            AirbyteTracedException: if anything could be missing; nothing is skipped. What the user
+                has to mend fails all later slices too, without another request.
         """
+        if self._unusable is not None:
+            raise errors.config_error(self._unusable)
+        try:
+            yield from self._read(records_schema, stream_slice)
+        except AirbyteTracedException as error:
+            if error.failure_type == FailureType.config_error:
+                self._unusable = error.message
+            raise
+
+    def _read(
+        self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None
+    ) -> Iterable[Record]:
         window = self._window(stream_slice)
         if window and self._prehistory.contains(window):
             return
@@ -116,20 +133,34 @@ class KeysetRetriever(Retriever):
             with self._fetchers.slot():
                 response = self.requester.send_request(request_params=query)
         except AirbyteTracedException as error:
-            raise _plain(error) from error
+            # without its cause, whose text quotes what Coupa answered
+            raise self._plain(error) from None
         if response is None:
             raise errors.system_error(f"The request to /api/{self._resource} got no answer.")
+        if response.status_code not in (requests.codes.ok, requests.codes.bad_request):
+            raise errors.unexpected_status(self._host, response.status_code)
         self._fetchers.observe(response.elapsed.total_seconds())
         return response
 
+    def _plain(self, error: AirbyteTracedException) -> AirbyteTracedException:
+        """The sentence of the manifest alone, without the CDK's words about retries and answers."""
+        cause = error._exception
+        sentence, kind = error.message, error.failure_type
+        if isinstance(cause, BaseBackoffException):
+            if cause.response is None:
+                return errors.unreachable(self._host, _exception_named_in(str(cause)))
+            if kind == FailureType.system_error:
+                # a status that the manifest does not know
+                return errors.unexpected_status(self._host, cause.response.status_code)
+            sentence = str(cause)
+        return AirbyteTracedException(
+            message=sentence, internal_message=sentence, failure_type=kind
+        )
 
-def _plain(error: AirbyteTracedException) -> AirbyteTracedException:
-    """The manifest's sentence alone, where the CDK wraps it into words about its retries."""
-    cause = error._exception
-    if not isinstance(cause, BaseBackoffException):
-        return error
-    return AirbyteTracedException(
-        message=str(cause),
-        internal_message=error.internal_message,
-        failure_type=error.failure_type,
-    )
+
+def _exception_named_in(text: str) -> requests.RequestException:
+    """The CDK keeps of a failed connection only "ReadTimeout: ..." or the like."""
+    named = getattr(requests.exceptions, text.partition(":")[0], None)
+    if isinstance(named, type) and issubclass(named, requests.RequestException):
+        return named()
+    return requests.ConnectionError()
