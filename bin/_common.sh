@@ -70,6 +70,10 @@ install_venv_sync() {
     pip_install .venv-sync -r "$root/sync/requirements.txt"
 }
 
+install_venv_benchmark() {
+    pip_install .venv-benchmark -r "$root/requirements-benchmark.txt"
+}
+
 # The connector, the tests and the sandbox.
 make_venv() {
     make_environment .venv 13 pyproject.toml requirements-dev.txt
@@ -78,4 +82,9 @@ make_venv() {
 # PyAirbyte, which does not support Python 3.13.
 make_venv_sync() {
     make_environment .venv-sync 12 sync/requirements.txt
+}
+
+# What the connector needs, and the readers that it is compared with.
+make_venv_benchmark() {
+    make_environment .venv-benchmark 13 requirements-benchmark.txt
 }

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -236,11 +237,11 @@ def check_https(project: Project) -> Problems:
     ]
 
 
-_LOCKS: Mapping[str, str] = {
-    "poetry.lock": "requirements-dev.txt",
-    "sync/poetry.lock": "sync/requirements.txt",
+_LOCKS: Mapping[str, tuple[str, ...]] = {
+    "poetry.lock": ("requirements-dev.txt", "requirements-benchmark.txt"),
+    "sync/poetry.lock": ("sync/requirements.txt",),
 }
-"""Lock file -> the list of the same versions that the scripts in bin/ install from."""
+"""Lock file -> the lists of the same versions that the scripts in bin/ install from."""
 
 
 def _normal(name: str) -> str:
@@ -249,17 +250,18 @@ def _normal(name: str) -> str:
 
 def check_requirements(project: Project) -> Problems:
     problems = []
-    for lock, requirements in _LOCKS.items():
+    for lock, lists in _LOCKS.items():
         locked = {(_normal(p["name"]), p["version"]) for p in project.toml(lock)["package"]}
         listed = set()
-        for line in project.texts[requirements].splitlines():
-            found = re.match(r"([\w.-]+)(?:\[.*?\])?==([^\s;]+)(?: ;|$)", line)
-            if found:
-                listed.add((_normal(found[1]), found[2]))
-            else:
-                problems.append(f"{requirements}: {line} names no version")
+        for requirements in lists:
+            for line in project.texts[requirements].splitlines():
+                found = re.match(r"([\w.-]+)(?:\[.*?\])?==([^\s;]+)(?: ;|$)", line)
+                if found:
+                    listed.add((_normal(found[1]), found[2]))
+                else:
+                    problems.append(f"{requirements}: {line} names no version")
         problems += [
-            f"{name} {version} is only in one of {lock} and {requirements}"
+            f"{name} {version} is only in one of {lock} and {', '.join(lists)}"
             for name, version in sorted(locked ^ listed)
         ]
     return problems
@@ -286,7 +288,7 @@ def check_lock_sources(project: Project) -> Problems:
         f"{lock} names an index" for lock in _LOCKS if "[package.source]" in project.texts[lock]
     ] + [
         f"{requirements} names an index"
-        for requirements in _LOCKS.values()
+        for requirements in chain.from_iterable(_LOCKS.values())
         if re.search(r"^--|://", project.texts[requirements], re.M)
     ]
 
