@@ -14,6 +14,7 @@ from source_coupa.source import SourceCoupa
 
 def run() -> None:
     """Runs the command that the arguments name; a failure is told as a message and exit code 1."""
+    _write_whole_messages()
     init_uncaught_exception_handler(logging.getLogger("airbyte"))
     args = sys.argv[1:]
     config_path = AirbyteEntrypoint.extract_config(args)
@@ -33,3 +34,12 @@ def run() -> None:
         if status is None:
             raise
         print(AirbyteEntrypoint.airbyte_message_to_string(status))
+
+
+def _write_whole_messages() -> None:
+    """Buffers the output, also where PYTHONUNBUFFERED or -u ask for none: Python then drops the
+    rest of a message whose write is cut short, as when the process is suspended and resumed."""
+    if sys.stdout is sys.__stdout__ and sys.stdout is not None:
+        descriptor = sys.stdout.fileno()
+        sys.stdout = open(descriptor, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.__stdout__ = sys.stdout  # type: ignore[misc]  # the CDK prints there
