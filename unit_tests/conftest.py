@@ -77,12 +77,8 @@ def present(monkeypatch: pytest.MonkeyPatch) -> Present:
     """What the CDK's windows and the connector take for now; give it to a sandbox as `clock`."""
     present = Present()
 
-    class Datetime(datetime):
-        @classmethod
-        def now(cls, tz: object = None) -> datetime:
-            return present.now
-
-    monkeypatch.setattr(windows, "datetime", Datetime)
+    clock = SimpleNamespace(fromisoformat=datetime.fromisoformat, now=lambda zone: present.now)
+    monkeypatch.setattr(windows, "datetime", clock)
     monkeypatch.setattr(
         datetime_stream_state_converter,
         "ab_datetime_now",
