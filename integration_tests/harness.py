@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -213,7 +214,8 @@ def discover(config: Mapping[str, Any]) -> CliRun:
 @contextlib.contextmanager
 def _redirected(out: io.StringIO, argv: list[str]) -> Iterator[None]:
     """Puts `out` where the CDK writes: some messages are printed, others bypass `sys.stdout`."""
-    values = {"stdout": out, "__stdout__": out, "argv": argv, "excepthook": sys.excepthook}
+    bypass = SimpleNamespace(write=out.write, flush=out.flush)
+    values = {"stdout": out, "__stdout__": bypass, "argv": argv, "excepthook": sys.excepthook}
     before = {name: getattr(sys, name) for name in values}
     try:
         for name, value in values.items():
