@@ -29,7 +29,7 @@ PASSED_ON = frozenset(
         ("config.py", "f'{_ADVICE[field]}.'"),
         ("errors.py", "sentence"),
         ("retriever.py", "self._unusable"),
-        ("retriever.py", "str(cause)"),
+        ("retriever.py", "sentence"),
         ("source.py", "error.message"),
     }
 )
