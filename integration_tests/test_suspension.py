@@ -36,8 +36,9 @@ def test_suspending_a_sync_loses_no_message(tmp_path: Path, unbuffered: str) -> 
         ) as process:
             assert process.stdout is not None
             threading.Thread(target=_suspend_often, args=(process,), daemon=True).start()
-            messages = [json.loads(line) for line in process.stdout]
+            lines = process.stdout.readlines()
             assert process.wait() == 0
+        messages = [json.loads(line) for line in lines]
         read = [m["record"]["data"]["id"] for m in messages if m["type"] == "RECORD"]
         assert sorted(read) == sandbox.tables["invoices"].ids()
 
