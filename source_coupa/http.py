@@ -42,4 +42,5 @@ def send(
 
 def _refuse_redirect(host: str, response: requests.Response, **_: Any) -> None:
     if response.is_redirect:
+        response.close()
         raise errors.redirected(host, response)

@@ -95,6 +95,7 @@ class TokenStore:
         self._scope_locks: dict[str, threading.Lock] = {}
         self._tokens: dict[str, Token] = {}
         self._refused: set[str] = set()
+        self._hopeless: dict[str, str] = {}
         self._session = requests.Session()
 
     def token(self, scopes: Sequence[str], budget: APIBudget | None = None) -> Token:
@@ -128,6 +129,8 @@ class TokenStore:
         with self._scope_lock(scope):
             if scope in self._refused:
                 return None
+            if (hopeless := self._hopeless.get(scope)) is not None:
+                raise errors.config_error(hopeless)
             token = self._tokens.get(scope)
             if token is None or time.monotonic() >= token.renew_at:
                 try:
@@ -135,6 +138,11 @@ class TokenStore:
                 except ScopeRefusedError:
                     self._refused.add(scope)
                     return None
+                except AirbyteTracedException as error:
+                    if error.failure_type == FailureType.config_error:
+                        # not asked again for each window: credentials may get locked by that
+                        self._hopeless[scope] = error.message or ""
+                    raise
                 with self._lock:
                     self._tokens[scope] = token
             return token

@@ -90,10 +90,12 @@ class _Watch:
     def __call__(self, response: requests.Response, **_: Any) -> requests.Response:
         host = self.config.host
         if response.is_redirect:
+            response.close()
             raise errors.redirected(host, response)
         if response.status_code == 401:
             self.refusals += 1
             shared_store(self.config).reject(self.token)
             if self.refusals >= MAX_REFUSALS:
+                response.close()
                 raise errors.token_not_accepted(host, " or ".join(self.scopes))
         return response
