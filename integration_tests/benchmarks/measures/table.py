@@ -1,0 +1,19 @@
+"""The measures by name, in the order in which they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from integration_tests.benchmarks.result import Result
+
+from . import commands, cost, speed
+from .plan import Plan
+
+Measure = Callable[[Plan, Result], None]
+"""Adds its figures to the result, and what it could not measure to `skipped`."""
+
+MEASURES: Mapping[str, Measure] = {
+    "commands": commands.measure,
+    "speed": speed.measure,
+    "cost": cost.measure,
+}

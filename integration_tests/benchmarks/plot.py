@@ -1,0 +1,65 @@
+"""The picture of the speeds."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+from .measures.speed import DATA
+from .readers.table import OURS, READERS
+from .result import Result
+from .scale import PAGE_SIZE
+
+_OURS = {"even": "#1b6ca8", "mass_update": "#7fb2d9"}
+_OTHERS = {"even": "#7d7d7d", "mass_update": "#bdbdbd"}
+_BAR = 0.36
+
+
+def why_absent() -> str | None:
+    """Why nothing can be drawn here, None if it can."""
+    if find_spec("matplotlib") is None:
+        return "the package matplotlib is not installed; bin/benchmark installs it"
+    return None
+
+
+def draw(result: Result, path: Path) -> None:
+    """Draws rows per second of every reader and data set, with the ceiling, into a PNG file."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    scale = result.scale
+    names = [name for name in READERS if any(s.reader == name for s in result.speed)]
+    figure, axes = pyplot.subplots(figsize=(8.5, 0.9 + 0.75 * len(names)), layout="constrained")
+    for speed in result.speed:
+        place = names.index(speed.reader) + (_BAR / 2) * (1 if speed.data != "even" else -1)
+        colours = _OURS if speed.reader == OURS else _OTHERS
+        axes.barh(place, speed.rows_per_second, _BAR * 0.92, color=colours[speed.data])
+        lost = f", {speed.lost:,} lost" if speed.lost else ""
+        axes.annotate(
+            f"{speed.rows_per_second:,.0f}  {DATA[speed.data]}{lost}",
+            (speed.rows_per_second, place),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+        )
+    axes.axvline(scale.ceiling, color="#b03a2e", linestyle="--", linewidth=1)
+    axes.annotate(
+        f"ceiling: {scale.requests_per_second} requests/s x {PAGE_SIZE} rows",
+        (scale.ceiling, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(0, 4),
+        textcoords="offset points",
+        ha="center",
+        color="#b03a2e",
+        fontsize=9,
+    )
+    axes.set_yticks(range(len(names)), [READERS[name].label for name in names], fontsize=10)
+    axes.invert_yaxis()
+    axes.set_xlim(0, scale.ceiling * 1.25)
+    axes.set_xlabel(f"rows per second, at {scale.latency_ms} ms per answer")
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+    pyplot.close(figure)

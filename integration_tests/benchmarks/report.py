@@ -1,0 +1,120 @@
+"""The tables in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from .goals import Verdict
+from .measures.speed import DATA
+from .readers.table import READERS
+from .result import Result
+from .scale import PAGE_SIZE, Scale
+
+Row = Sequence[str]
+
+
+def report(result: Result, verdicts: Sequence[Verdict]) -> str:
+    """All tables of a result, ready to be printed."""
+    parts = []
+    if result.speed:
+        parts.append(_titled(_speed_title(result.scale), _speed(result)))
+    if result.cost:
+        title = "What a read of the connector costs (no latency, 25 requests/s)"
+        parts.append(_titled(title, _cost(result)))
+    if result.commands:
+        title = f"Commands of the connector ({result.scale.latency_ms} ms per answer)"
+        rows = [(c.command, f"{c.median_seconds:.2f}") for c in result.commands]
+        parts.append(_titled(title, table(("command", "seconds"), rows)))
+    if verdicts:
+        parts.append(_titled("Goals", _goals(verdicts)))
+    if result.skipped:
+        reasons = [f"{skipped.what}: {skipped.reason}" for skipped in result.skipped]
+        parts.append(_titled("Not measured", "\n".join(reasons)))
+    return "\n\n".join(parts)
+
+
+def table(head: Row, rows: Sequence[Row]) -> str:
+    """Columns as wide as their widest cell: the first to the left, numbers to the right."""
+    widths = [max(len(cell) for cell in column) for column in zip(head, *rows, strict=True)]
+    lines = [head, ["-" * width for width in widths], *rows]
+    return "\n".join(_line(cells, widths, rows) for cells in lines)
+
+
+def _line(cells: Row, widths: Sequence[int], rows: Sequence[Row]) -> str:
+    return "  ".join(
+        cell.rjust(width) if all(_is_number(row[index]) for row in rows) else cell.ljust(width)
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ).rstrip()
+
+
+def _is_number(cell: str) -> bool:
+    return cell.strip("%").replace(",", "").replace(".", "").isdigit()
+
+
+def _titled(title: str, text: str) -> str:
+    return f"{title}\n\n{text}"
+
+
+def _speed_title(scale: Scale) -> str:
+    return (
+        f"{scale.speed.rows:,} invoices of {scale.speed.record_bytes:,} bytes, "
+        f"{scale.latency_ms} ms per answer; the ceiling is {scale.requests_per_second} requests/s "
+        f"x {PAGE_SIZE} = {scale.ceiling:,} rows/s"
+    )
+
+
+def _speed(result: Result) -> str:
+    head = (
+        *("reader", "data", "rows", "seconds", "rows/s", "of ceiling", "steady"),
+        *("requests", "cuts", "empty", "429", "peak/s", "lost", "twice"),
+    )
+    rows = [
+        (
+            READERS[s.reader].label if s.reader in READERS else s.reader,
+            DATA[s.data],
+            f"{s.rows:,}",
+            f"{s.seconds:.1f}",
+            f"{s.rows_per_second:,.0f}",
+            f"{s.share_of_ceiling:.1%}",
+            f"{s.steady_share_of_ceiling:.1%}",
+            f"{s.requests:,}",
+            f"{s.cuts:,}",
+            f"{s.empty_answers:,}",
+            f"{s.share_of_429:.1%}",
+            f"{s.peak_requests_per_second}",
+            f"{s.lost:,}",
+            f"{s.duplicated:,}",
+        )
+        for s in result.speed
+    ]
+    return table(head, rows)
+
+
+def _cost(result: Result) -> str:
+    head = ("rows", "bytes", "seconds", "CPU seconds", "to start", "rows/CPU second", "peak MB")
+    rows = [
+        (
+            f"{c.rows:,}",
+            f"{c.record_bytes:,}",
+            f"{c.seconds:.1f}",
+            f"{c.cpu_seconds:.1f}",
+            f"{c.startup_cpu_seconds:.1f}",
+            f"{c.rows_per_cpu_second:,.0f}",
+            f"{c.peak_memory_mb:.0f}",
+        )
+        for c in result.cost
+    ]
+    return table(head, rows)
+
+
+def _goals(verdicts: Sequence[Verdict]) -> str:
+    rows = [
+        (
+            v.goal,
+            f"{'at least' if v.is_minimum else 'at most'} {v.limit:,g}",
+            f"{v.measured:,.3g}" if v.measured < 1_000 else f"{v.measured:,.0f}",
+            "met" if v.is_met else "NOT MET",
+        )
+        for v in verdicts
+    ]
+    return table(("goal", "wanted", "measured", ""), rows)

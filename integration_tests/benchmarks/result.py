@@ -1,0 +1,128 @@
+"""The figures of a run, and the JSON file that keeps them."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from importlib import metadata
+from typing import Any
+
+from .scale import Scale
+
+_PACKAGES = ("airbyte-cdk", "coupa-async-client", "dlt")
+
+
+@dataclass(frozen=True)
+class CommandFigures:
+    """How long a command of the connector takes, its start included."""
+
+    command: str
+    median_seconds: float
+    seconds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class SpeedFigures:
+    """How fast one reader read one data set. Shares are fractions.
+
+    Seconds go from the first request, the one for a token included, to the last record.
+    """
+
+    reader: str
+    data: str
+    rows: int
+    seconds: float
+    rows_per_second: float
+    share_of_ceiling: float
+    steady_rows_per_second: float
+    steady_share_of_ceiling: float
+    requests: int
+    share_of_429: float
+    cuts: int
+    empty_answers: int
+    peak_requests_per_second: int
+    lost: int
+    duplicated: int
+    unknown: int
+    startup_seconds: float
+    """From the start of the process to its first request."""
+    cpu_seconds: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
+class CostFigures:
+    """What one read of the connector cost. MB are 10^6 bytes."""
+
+    rows: int
+    record_bytes: int
+    output_bytes_per_row: float
+    seconds: float
+    cpu_seconds: float
+    startup_cpu_seconds: float
+    """Of a read without rows."""
+    rows_per_cpu_second: float
+    """After start-up."""
+    peak_memory_mb: float
+    lost: int
+    duplicated: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """What was not measured, and why."""
+
+    what: str
+    reason: str
+    is_failure: bool = False
+    """Whether it was tried."""
+
+
+@dataclass
+class Result:
+    """All figures of one run; measures add theirs."""
+
+    scale: Scale
+    date: str
+    machine: Mapping[str, Any]
+    commands: list[CommandFigures] = field(default_factory=list)
+    speed: list[SpeedFigures] = field(default_factory=list)
+    cost: list[CostFigures] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+
+    @classmethod
+    def begun(cls, scale: Scale) -> Result:
+        """A result of this machine and moment, without figures yet."""
+        now = datetime.now(timezone.utc)
+        return cls(scale, now.isoformat(timespec="seconds"), machine_facts())
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether something was tried and could not be measured."""
+        return any(skipped.is_failure for skipped in self.skipped)
+
+    def as_json(self, **more: Any) -> str:
+        """The figures as JSON, followed by `more`."""
+        return json.dumps({**asdict(self), **more}, indent=2) + "\n"
+
+
+def machine_facts() -> dict[str, Any]:
+    """What figures depend on: cores, Python, and the packages that are there."""
+    return {
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in _PACKAGES},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
