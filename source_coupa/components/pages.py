@@ -131,7 +131,8 @@ class PageReader:
         if self.dialect.orders is not None:
             return
         try:
-            last = self._list({**filters, "order_by": "id", "dir": "desc", "limit": "1"})
+            page = self._list({**filters, "order_by": "id", "dir": "desc", "limit": "1"})
+            last = self._checked(page[:1])
             self.dialect.orders = not last or last[0]["id"] >= last_id
         except QueryRefusedError:
             self.dialect.orders = False

@@ -115,7 +115,7 @@ class KeysetRetriever(Retriever):
             raise trimmed(self._resource, window.field)
         try:
             moment = instant(value)
-        except (TypeError, ValueError):
+        except ValueError:
             raise errors.system_error(
                 f"Coupa sent a record of /api/{self._resource} whose {window.field} is no date and "
                 "time with time zone.",

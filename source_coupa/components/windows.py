@@ -46,12 +46,14 @@ class Window:
         return other.end <= self.end
 
 
-def instant(text: str) -> datetime:
+def instant(text: object) -> datetime:
     """Reads Coupa's ISO 8601 times, which carry the offset of the user's zone.
 
     Raises:
-        ValueError or TypeError: if `text` is no date and time with time zone.
+        ValueError: if `text` is no date and time with time zone.
     """
+    if not isinstance(text, str):
+        raise ValueError("no text")
     moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
     if moment.tzinfo is None:
         raise ValueError("no time zone")
@@ -96,8 +98,8 @@ class Prehistory:
         if record is None:
             return all_that_follows
         try:
-            created = instant(record.get("created-at") or record.get("created_at") or "")
-        except (TypeError, ValueError):
+            created = instant(record.get("created-at") or record.get("created_at"))
+        except ValueError:
             return None
         before = replace(first, end=min(created, all_that_follows.end))
         return before if self._first_record(before.filters) is None else None
