@@ -16,9 +16,9 @@ from source_coupa.config import CoupaConfig
 from source_coupa.oauth import Token, shared_store
 from source_coupa.scopes import alternatives
 
-MAX_REFUSALS = 3
-"""How often a request may be answered with 401: the token may have expired (it is renewed), and
-the fresh one may need some seconds before Coupa accepts it."""
+MAX_REFUSALS = 4
+"""How often a request may be answered with 401. A token that is some seconds old may need some more
+before Coupa accepts it; only after these is one that was revoked that early renewed."""
 
 
 @dataclass
