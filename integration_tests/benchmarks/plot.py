@@ -12,7 +12,10 @@ from .scale import PAGE_SIZE
 
 _OURS = {"even": "#1b6ca8", "mass_update": "#7fb2d9"}
 _OTHERS = {"even": "#7d7d7d", "mass_update": "#bdbdbd"}
+_TEXT = {"even": "white", "mass_update": "black"}
 _BAR = 0.36
+_ROOM = 0.4
+"""Bars longer than this part of the ceiling hold their text, so that no text lies on its line."""
 
 
 def why_absent() -> str | None:
@@ -36,13 +39,16 @@ def draw(result: Result, path: Path) -> None:
         place = names.index(speed.reader) + (_BAR / 2) * (1 if speed.data != "even" else -1)
         colours = _OURS if speed.reader == OURS else _OTHERS
         axes.barh(place, speed.rows_per_second, _BAR * 0.92, color=colours[speed.data])
+        is_inside = speed.rows_per_second > _ROOM * scale.ceiling
         lost = f", {speed.lost:,} lost" if speed.lost else ""
         axes.annotate(
             f"{speed.rows_per_second:,.0f}  {DATA[speed.data]}{lost}",
             (speed.rows_per_second, place),
-            xytext=(5, 0),
+            xytext=(-6 if is_inside else 6, 0),
             textcoords="offset points",
+            ha="right" if is_inside else "left",
             va="center",
+            color=_TEXT[speed.data] if is_inside else "black",
             fontsize=9,
         )
     axes.axvline(scale.ceiling, color="#b03a2e", linestyle="--", linewidth=1)
@@ -58,7 +64,7 @@ def draw(result: Result, path: Path) -> None:
     )
     axes.set_yticks(range(len(names)), [READERS[name].label for name in names], fontsize=10)
     axes.invert_yaxis()
-    axes.set_xlim(0, scale.ceiling * 1.25)
+    axes.set_xlim(0, scale.ceiling * 1.15)
     axes.set_xlabel(f"rows per second, at {scale.latency_ms} ms per answer")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150)
