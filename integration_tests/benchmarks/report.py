@@ -30,7 +30,16 @@ def report(result: Result, verdicts: Sequence[Verdict]) -> str:
     if result.skipped:
         reasons = [f"{skipped.what}: {skipped.reason}" for skipped in result.skipped]
         parts.append(_titled("Not measured", "\n".join(reasons)))
+    parts.append(_machine(result))
     return "\n\n".join(parts)
+
+
+def _machine(result: Result) -> str:
+    facts = result.machine
+    return (
+        f"{result.date}, {facts['cores']} cores, load {facts['load_average']} at the start, "
+        f"{facts['system']}, Python {facts['python']}"
+    )
 
 
 def table(head: Row, rows: Sequence[Row]) -> str:

@@ -107,14 +107,23 @@ class Result:
         return any(skipped.is_failure for skipped in self.skipped)
 
     def as_json(self, **more: Any) -> str:
-        """The figures as JSON, followed by `more`."""
-        return json.dumps({**asdict(self), **more}, indent=2) + "\n"
+        """The figures as JSON, to four decimals, followed by `more`."""
+        return json.dumps(_rounded({**asdict(self), **more}), indent=2) + "\n"
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(item) for item in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def machine_facts() -> dict[str, Any]:
-    """What figures depend on: cores, Python, and the packages that are there."""
+    """What figures depend on: cores, what else runs on them, Python, and the packages there."""
     return {
         "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 2),
         "system": platform.system(),
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},

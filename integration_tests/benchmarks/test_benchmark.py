@@ -108,7 +108,7 @@ def test_cpu_of_the_start_does_not_count() -> None:
 
 
 def test_goals_hold_for_the_worse_of_all_runs() -> None:
-    result = Result(FULL, "2026-01-01", {})
+    result = Result.begun(FULL)
     result.speed = [
         _speed(),
         _speed(data="mass_update", steady_share_of_ceiling=0.90, share_of_429=0.02),
@@ -132,11 +132,11 @@ def test_goals_hold_for_the_worse_of_all_runs() -> None:
 
 
 def test_goals_that_were_not_measured_are_left_out() -> None:
-    assert verdicts(Result(FULL, "2026-01-01", {})) == []
+    assert verdicts(Result.begun(FULL)) == []
 
 
 def test_report_shows_every_figure_and_what_is_missing() -> None:
-    result = Result(FULL, "2026-01-01", {})
+    result = Result.begun(FULL)
     result.speed = [_speed(data="mass_update", lost=1_234)]
     result.cost = [_cost()]
     result.commands = [CommandFigures("discover", 3.25, (3.25,))]
