@@ -14,10 +14,12 @@ def hide(secret: str) -> None:
 
     Its encoded forms too: an error page can quote a request, a log line can quote that page.
     """
-    plain = {secret, html.escape(secret), quote(secret, safe=""), quote_plus(secret)}
-    as_json = {json.dumps(form)[1:-1] for form in plain}
-    readable_json = {json.dumps(form, ensure_ascii=False)[1:-1] for form in plain}
-    slashes_escaped = {form.replace("/", "\\/") for form in plain}
+    forms = {secret, html.escape(secret), quote(secret, safe=""), quote_plus(secret)}
+    forms |= {repr(form)[1:-1] for form in forms}
+    forms |= {json.dumps(form)[1:-1] for form in forms} | {
+        json.dumps(form, ensure_ascii=False)[1:-1] for form in forms
+    }
+    forms |= {form.replace("/", "\\/") for form in forms}
     # the longest first, so that none is cut up before it is found
-    for form in sorted(plain | as_json | readable_json | slashes_escaped, key=len, reverse=True):
+    for form in sorted(forms, key=len, reverse=True):
         add_to_secrets(form)

@@ -1,4 +1,4 @@
-"""Redirects are never followed: the host they lead to gets no request, so no token and no secret."""
+"""Redirects are never followed: the host they lead to gets no request and so no secret."""
 
 from __future__ import annotations
 

@@ -103,6 +103,11 @@ class TokenDesk:
         with self._lock:
             return self._tokens.get(text.strip()) if kind.lower() == "bearer" else None
 
+    def texts(self) -> list[str]:
+        """The usable tokens as they were sent, for tests that look for leaks."""
+        with self._lock:
+            return list(self._tokens)
+
     def expire_all(self) -> None:
         """Make every token issued so far unusable, as an instance restart might."""
         with self._lock:

@@ -1,0 +1,208 @@
+"""Secrets: client id, client secret and tokens show nowhere in the output.
+
+Not at any log level, not when a page quotes the request with its headers and its form, not in
+traces, and not in an encoding of their characters either.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+from airbyte_cdk.models import ConfiguredAirbyteCatalog
+from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
+
+from integration_tests.harness import CliFiles, CliRun, configured_catalog, run_here, run_process
+from integration_tests.sandbox import Client, Fault, Sandbox
+from source_coupa.secrets import hide
+from unit_tests.conftest import Waits
+from unit_tests.failing import ROWS, START_DATE, small_sandbox
+
+pytestmark = pytest.mark.usefixtures("no_budget")
+
+CLIENT_ID = 'id "&<5f0c>\\ +/=%20\u00e9'
+SECRET = "s'ecret\"&<9b1e>\\ +/=%20;\u00fc\u4e2d\U0001f511"
+STRANGE_TOKEN = "strange\"token'&<7c44>\\+/=%20;x"
+NOISE = {
+    "usual": ([], {}),
+    "--debug": (["--debug"], {}),
+    "LOG_LEVEL=debug": ([], {"LOG_LEVEL": "debug"}),
+}
+ECHO = {
+    "token 400": Fault("status", status=400, body="echo", resource="oauth"),
+    "token 401": Fault("status", status=401, body="echo", resource="oauth"),
+    "token 503": Fault("status", status=503, body="echo", resource="oauth"),
+    "token 200": Fault("status", status=200, body="echo", resource="oauth"),
+    "page 200": Fault("status", status=200, body="echo"),
+    "page 400": Fault("status", status=400, body="echo"),
+    "page 401": Fault("status", status=401, body="echo"),
+    "page 403": Fault("status", status=403, body="echo"),
+    "page 404": Fault("status", status=404, body="echo"),
+    "page 405": Fault("status", status=405, body="echo"),
+    "page 418": Fault("status", status=418, body="echo"),
+    "page 429": Fault("status", status=429, body="echo"),
+    "page 503": Fault("status", status=503, body="echo"),
+}
+
+
+def forms(secret: str) -> set[str]:
+    """How a secret may be spelled in text of one kind or another."""
+    spelled = {
+        secret,
+        html.escape(secret),
+        quote(secret),
+        quote(secret, safe=""),
+        quote_plus(secret),
+    }
+    spelled |= {repr(form)[1:-1] for form in spelled}
+    for _ in range(2):  # a log line in JSON may quote a page in JSON
+        spelled |= {json.dumps(form)[1:-1] for form in spelled}
+        spelled |= {json.dumps(form, ensure_ascii=False)[1:-1] for form in spelled}
+    return spelled
+
+
+def texts(value: Any) -> Iterator[str]:
+    """All strings of a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from texts(item)
+
+
+def leaks(run: CliRun, secrets: Iterable[str]) -> set[str]:
+    """The spellings of secrets that a run shows, raw or in its decoded messages."""
+    shown = "\n".join([run.stdout, run.stderr, *texts(run.messages)])
+    return {form for secret in secrets for form in forms(secret) if form in shown}
+
+
+def secrets_of(sandbox: Sandbox) -> list[str]:
+    ((client_id, client),) = sandbox.clients.items()
+    both = base64.b64encode(f"{client_id}:{client.secret}".encode()).decode()
+    return [client_id, client.secret, both, STRANGE_TOKEN, *sandbox.desk.texts()]
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """A sandbox whose client has an id and a secret that every encoding changes."""
+    with small_sandbox() as running:
+        scopes = set().union(*(client.scopes for client in running.clients.values()))
+        running.clients.clear()
+        running.clients[CLIENT_ID] = Client(SECRET, scopes)
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _usual_noise() -> Iterator[None]:
+    names = ("airbyte", "airbyte.SourceCoupa")
+    levels = {name: logging.getLogger(name).level for name in names}
+    yield
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    update_secrets([])
+
+
+def files_for(sandbox: Sandbox, folder: Path, command: str) -> CliFiles:
+    ((client_id, client),) = sandbox.clients.items()
+    config = sandbox.config(client_id=client_id, client_secret=client.secret, start_date=START_DATE)
+    catalog: ConfiguredAirbyteCatalog | None = None
+    if command == "read":
+        catalog = configured_catalog("users", "invoices")
+    return CliFiles(folder, command, config, catalog)
+
+
+@pytest.mark.parametrize("noise", NOISE)
+@pytest.mark.parametrize("command", ["check", "discover", "read"])
+def test_a_good_run_shows_none(
+    sandbox: Sandbox,
+    command: str,
+    noise: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments, environment = NOISE[noise]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    files = files_for(sandbox, tmp_path, command)
+    run = run_here([*files.arguments(), *arguments])
+    assert run.exit_code == 0
+    assert sandbox.desk.texts()
+    assert leaks(run, secrets_of(sandbox)) == set()
+    if command == "read" and noise != "usual":
+        # the noise is there, with the header's value replaced
+        assert "Bearer ****" in run.stdout
+
+
+@pytest.mark.parametrize("noise", ["usual", "--debug"])
+@pytest.mark.parametrize("echo", ECHO)
+def test_a_page_that_quotes_the_request_shows_none(
+    sandbox: Sandbox, echo: str, noise: str, tmp_path: Path, waits: Waits
+) -> None:
+    sandbox.faults.add(ECHO[echo])
+    for command in ("check", "read"):
+        folder = tmp_path / command
+        folder.mkdir()
+        run = run_here([*files_for(sandbox, folder, command).arguments(), *NOISE[noise][0]])
+        assert run.exit_code == (command == "read")
+        assert leaks(run, secrets_of(sandbox)) == set()
+        for error in run.errors:
+            assert "Authorization" not in error["message"] + error["internal_message"]
+
+
+@pytest.mark.parametrize("noise", ["usual", "--debug"])
+@pytest.mark.parametrize("status", [200, 403, 418, 503])
+def test_a_token_of_strange_characters_does_not_show(
+    sandbox: Sandbox, status: int, noise: str, tmp_path: Path, waits: Waits
+) -> None:
+    body = json.dumps({"access_token": STRANGE_TOKEN, "expires_in": 86_399})
+    sandbox.faults.add(
+        Fault("status", status=200, body=body, resource="oauth"),
+        Fault("status", status=status, body="echo"),
+    )
+    files = files_for(sandbox, tmp_path, "read")
+    run = run_here([*files.arguments(), *NOISE[noise][0]])
+    assert run.exit_code == 1
+    assert sandbox.requests_for("users")
+    assert leaks(run, secrets_of(sandbox)) == set()
+
+
+@pytest.mark.parametrize("noise", NOISE)
+def test_the_console_script_shows_none_on_either_stream(noise: str, tmp_path: Path) -> None:
+    arguments, environment = NOISE[noise]
+    with small_sandbox() as sandbox:
+        sandbox.faults.add(replace(ECHO["page 403"], resource="invoices"))
+        files = files_for(sandbox, tmp_path, "read")
+        run = run_process([*files.arguments(), *arguments], environment)
+        assert run.exit_code == 1
+        assert len(run.of_type("RECORD")) == ROWS
+        assert run.stderr == ""
+        assert leaks(run, secrets_of(sandbox)) == set()
+
+
+def test_a_secret_in_the_wrong_field_is_not_quoted(tmp_path: Path) -> None:
+    config = {"instance_url": "https://x", "client_id": "an-id", "client_secret": "a-secret-2b"}
+    for field in ("instance_url", "start_date", "requests_per_second", "num_workers"):
+        wrong = {**config, "instance_url": "https://acme.coupahost.com", field: "a-secret-2b"}
+        run = run_here(CliFiles(tmp_path, "discover", wrong).arguments())
+        assert run.exit_code == 1
+        lines = [line for line in run.stdout.splitlines() if '"CONTROL"' not in line[:20]]
+        assert "a-secret-2b" not in "\n".join(lines)
+
+
+@pytest.mark.parametrize("secret", [CLIENT_ID, SECRET, STRANGE_TOKEN])
+def test_hidden_secrets_are_found_in_their_encodings(secret: str) -> None:
+    update_secrets([])
+    hide(secret)
+    for form in (secret, html.escape(secret), quote_plus(secret), json.dumps(secret)[1:-1]):
+        assert filter_secrets(f"x {form} y") == "x **** y"
