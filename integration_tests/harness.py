@@ -32,7 +32,7 @@ from airbyte_cdk.test.state_builder import StateBuilder
 from source_coupa import SourceCoupa
 from source_coupa.components.fetchers import shared_fetchers
 from source_coupa.oauth import shared_store
-from source_coupa.run import run
+from source_coupa.run import command
 
 from .sandbox import Record, Sandbox
 
@@ -188,7 +188,7 @@ def run_here(arguments: Sequence[str]) -> CliRun:
     out = io.StringIO()
     with _redirected(out, ["source-coupa", *arguments]):
         try:
-            run()
+            command(arguments)
             code = 0
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)

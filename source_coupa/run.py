@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import signal
 import sys
+from collections.abc import Sequence
+from typing import NoReturn
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint, launch
 from airbyte_cdk.exception_handler import init_uncaught_exception_handler
@@ -13,10 +18,23 @@ from source_coupa.source import SourceCoupa
 
 
 def run() -> None:
-    """Runs the command that the arguments name; a failure is told as a message and exit code 1."""
+    """Runs the command that the arguments name and ends the process with its exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _write_whole_messages()
+    try:
+        command(sys.argv[1:])
+    except Exception as failure:
+        _end_at_once(failure)
+
+
+def command(args: Sequence[str]) -> None:
+    """Runs one of Airbyte's commands: `spec`, `check`, `discover` or `read` with its options.
+
+    Raises:
+        AirbyteTracedException: if it failed; the process's excepthook tells it as a message.
+    """
+    args = list(args)
     init_uncaught_exception_handler(logging.getLogger("airbyte"))
-    args = sys.argv[1:]
     config_path = AirbyteEntrypoint.extract_config(args)
     catalog_path = AirbyteEntrypoint.extract_catalog(args)
     state_path = AirbyteEntrypoint.extract_state(args)
@@ -34,6 +52,17 @@ def run() -> None:
         if status is None:
             raise
         print(AirbyteEntrypoint.airbyte_message_to_string(status))
+
+
+def _end_at_once(failure: Exception) -> NoReturn:
+    """Tells a failure and ends the process. A plain exit would wait for the CDK's workers, which
+    wait for room in a queue that nobody empties any more: when the reader of the messages is gone,
+    or after Ctrl-C (which is left to the system for this reason), it would never end."""
+    with contextlib.suppress(OSError):
+        sys.excepthook(type(failure), failure, failure.__traceback__)
+        logging.shutdown()
+        sys.stdout.flush()
+    os._exit(1)
 
 
 def _write_whole_messages() -> None:
