@@ -6,7 +6,8 @@ A walk by offset alone skips records when others leave the list while it is read
 without:
 
 - refuses or ignores `order_by`: the default order is ascending id too (Coupa, page 0006); same
-  checks, and one more at the end of a list.
+  checks, and one more at the end of a list. The order of update times can look like that of ids,
+  so that this check is also made until times were seen to go back where ids go on.
 - refuses or ignores `id[gt]`: by offset, each page starting with the last record of the one before.
   If that record is no longer there, records have left the list and the walk goes back.
 """
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from itertools import pairwise
 
 from source_coupa import errors
 from source_coupa.components.fetchers import Fetchers
@@ -26,6 +28,7 @@ from source_coupa.components.pages import (
     logger,
 )
 from source_coupa.components.ranges import RangeReader
+from source_coupa.components.windows import instant
 
 _MAX_STALLS = 5
 
@@ -43,13 +46,17 @@ class ListReader:
         Raises:
             AirbyteTracedException: if the answers are such that records could be missed.
         """
-        read = 0
+        pages = read = highest = 0
+        dialect = self._pages.dialect
         with self._fetchers.window(), self._refusals_explained():
             for page in self._walk(filters):
+                pages += 1
                 read += len(page)
+                highest = max(highest, page[-1]["id"])
+                dialect.times_go_back = dialect.times_go_back or _times_go_back(page)
                 yield page
-            if read > PAGE_SIZE and not self._pages.dialect.orders:
-                self._check_nothing_is_left(filters, read)
+            if pages > 1 and not (dialect.orders and dialect.times_go_back):
+                self._check_nothing_is_left(filters, read, highest)
 
     def first_record(self, filters: Mapping[str, str]) -> JsonRecord | None:
         """The matching record with the lowest id (an instance that ignores `order_by` may give
@@ -117,10 +124,16 @@ class ListReader:
                 return
             offset += len(page) - 1
 
-    def _check_nothing_is_left(self, filters: Mapping[str, str], read: int) -> None:
-        """Where the order rests on Coupa's default alone, a list that is longer than what was read
-        has had records passed over."""
-        if self._pages.at(filters, read):
+    def _check_nothing_is_left(self, filters: Mapping[str, str], read: int, highest: int) -> None:
+        """A list that is longer than what was read has had records passed over, unless they are
+        new."""
+        try:
+            left = self._pages.at(filters, read)
+        except QueryRefusedError:
+            if self._pages.dialect.orders:
+                return
+            raise
+        if left and left[0]["id"] <= highest:
             raise self._pages.out_of_order()
 
     @contextmanager
@@ -131,3 +144,12 @@ class ListReader:
             raise errors.system_error(
                 f"Coupa refuses the query for /api/{self._pages.resource} (HTTP 400): {refused}."
             ) from None
+
+
+def _times_go_back(page: list[JsonRecord]) -> bool:
+    """Whether a record was changed before the one that precedes it."""
+    try:
+        times = [instant(record.get("updated-at", record.get("updated_at"))) for record in page]
+    except ValueError:
+        return False
+    return any(later < earlier for earlier, later in pairwise(times))

@@ -41,6 +41,8 @@ class Dialect:
         filters_ids: whether it takes and honours `id[gt]`; None until it is known.
         selects_fields: whether it takes `fields`.
         tells_ranks: whether it tells the id at some place of a list.
+        times_go_back: whether update times were seen to descend on a page whose ids ascend, so that
+            the order is not that of update times.
         longest_page: the most records seen on one page; a shorter page is a last page.
         short_pages_go_on: whether a short page was followed by more records.
     """
@@ -49,6 +51,7 @@ class Dialect:
     filters_ids: bool | None = None
     selects_fields: bool = True
     tells_ranks: bool = True
+    times_go_back: bool = False
     longest_page: int = 0
     short_pages_go_on: bool = False
 
