@@ -200,9 +200,6 @@ def test_offsets_that_are_ignored_end_in_an_error(
 
 
 @pytest.mark.parametrize("displaced", [0, 5, 49, 50, 70, 127])
-@pytest.mark.xfail(
-    reason="an order that is that of ids but for one record is believed", strict=False
-)
 @pytest.mark.parametrize("cap", [50, 25])
 def test_a_record_out_of_an_order_that_else_is_that_of_ids_is_not_lost(
     displaced: int, cap: int

@@ -27,8 +27,8 @@ def pages_asked(
 ) -> list[tuple[int | None, str]]:
     """What a sync of one window asks for pages: rows that came, and by which bound. The requests
     that look for the other end of the list are left out."""
-    moment = present.now - timedelta(days=2)
-    with Sandbox({"users": rows}, dialect=dialect, spread=[moment], clock=present) as sandbox:
+    moments = [present.now - timedelta(days=days) for days in (2, 3)]
+    with Sandbox({"users": rows}, dialect=dialect, spread=moments, clock=present) as sandbox:
         assert_whole(run_read(sandbox, ["users"], start_date=START), sandbox, ["users"])
         return [
             (request.rows, paging(request))
@@ -71,7 +71,6 @@ def test_the_first_short_page_is_confirmed_and_a_shorter_one_ends_the_list(
         (25, 60, [25, 25, 10, 0]),
         (25, 75, [25, 25, 25, 0]),
         (10, 35, [10, 10, 10, 5, 0]),
-        (1, 3, [1, 1, 1, 0]),
     ],
 )
 def test_an_instance_with_smaller_pages_is_read_until_a_page_is_empty(
@@ -95,6 +94,18 @@ def test_each_way_of_paging_ends(
     assert len(asked) <= rows // max(smallest_step, 1) + 4
     ways = {way for _, way in asked[1:]}
     assert ways <= ({"offset"} if id_filter == "refused" else {"id[gt]", "offset"})
+
+
+@pytest.mark.parametrize(("moments", "checks"), [(1, 1), (2, 0)])
+def test_the_end_of_a_list_is_looked_at_until_its_order_is_known(
+    present: Present, moments: int, checks: int
+) -> None:
+    """Update times that never go back could be what the list is ordered by."""
+    spread = [present.now - timedelta(days=2 + number) for number in range(moments)]
+    with Sandbox({"users": 60}, dialect=UNLIMITED, spread=spread, clock=present) as sandbox:
+        assert_whole(run_read(sandbox, ["users"], start_date=START), sandbox, ["users"])
+        offsets = [r.query["offset"] for r in sandbox.requests if "offset" in r.query]
+        assert offsets == ["60"] * checks
 
 
 def test_a_window_that_is_known_to_be_short_costs_one_request(present: Present) -> None:
