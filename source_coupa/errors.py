@@ -89,6 +89,13 @@ def no_scope_at_all(host: str, scopes: Iterable[str]) -> AirbyteTracedException:
     )
 
 
+def unknown_stream(name: str) -> AirbyteTracedException:
+    return config_error(
+        f"Stream {name} does not exist in this version of the connector: refresh the schema of the "
+        "connection in Airbyte."
+    )
+
+
 def access_refused(streams: Iterable[str]) -> AirbyteTracedException:
     return config_error(
         f"Coupa grants the scopes but refuses access to {', '.join(streams)}: check in Coupa "

@@ -39,6 +39,8 @@ def told_once(messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
         if not told:
             raise
         raise _summary(told) from failure
+    if told:
+        raise _summary(told)
 
 
 def _summary(

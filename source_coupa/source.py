@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +17,7 @@ from airbyte_cdk.models import (
     ConfiguredAirbyteCatalog,
     FailureType,
     Status,
+    StreamDescriptor,
 )
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import HTTPAPIBudget
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
@@ -114,7 +116,15 @@ class SourceCoupa(YamlDeclarativeSource):
         Raises:
             AirbyteTracedException: at the end if a stream failed.
         """
-        yield from told_once(super().read(logger, config, catalog, state))
+        known = {stream.name for stream in self._gated_streams()}
+        unknown = [
+            errors.unknown_stream(configured.stream.name).as_airbyte_message(
+                StreamDescriptor(name=configured.stream.name)
+            )
+            for configured in catalog.streams
+            if configured.stream.name not in known
+        ]
+        yield from told_once(chain(unknown, super().read(logger, config, catalog, state)))
 
     def streams(self, config: Mapping[str, Any]) -> list[Any]:
         """All streams of the manifest; one without its scope fails when it is read, by name."""
