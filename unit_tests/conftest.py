@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
+import copy
 import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from functools import lru_cache
 from types import SimpleNamespace
+from typing import IO, Any
 
 import backoff._sync
 import pytest
+from airbyte_cdk.sources.declarative import concurrent_declarative_source, yaml_declarative_source
 from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
 from airbyte_cdk.sources.streams.concurrent.state_converters import datetime_stream_state_converter
 from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.harness import forget_shared_parts
 from source_coupa import oauth, scopes
 from source_coupa.components import fetchers, pages, windows
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _yaml_parsed_once() -> Iterator[None]:
+    """The manifest and the CDK's schema of manifests, of which each command parses 5,000 lines."""
+    parse = lru_cache(safe_load_yaml)
+
+    def load(stream: str | bytes | IO[str]) -> Any:
+        text = stream if isinstance(stream, (str, bytes)) else stream.read()
+        return copy.deepcopy(parse(text))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(concurrent_declarative_source, "safe_load_yaml", parse)
+        patch.setattr(yaml_declarative_source, "safe_load_yaml", load)
+        yield
 
 
 @pytest.fixture(autouse=True)
