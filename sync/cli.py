@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {without_secrets(str(error), config)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("Stopped. The next sync goes on where this one was.", file=sys.stderr)
+        print("Stopped. Streams that were complete are stored.", file=sys.stderr)
         return 130
     return 0
 
