@@ -1,10 +1,10 @@
 """Signs requests with a token that holds just the stream's scope."""
 
-from __future__ import annotations
+# without `from __future__ import annotations`: on Python 3.10 the CDK cannot read InitVar as text
 
 from collections.abc import Mapping
 from dataclasses import InitVar, dataclass
-from typing import Any, Optional
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -36,7 +36,7 @@ class ScopedAuthenticator(DeclarativeAuthenticator):
 
     config: Mapping[str, Any]
     parameters: InitVar[Mapping[str, Any]]
-    api_budget: Optional[APIBudget] = None  # noqa: UP045  the CDK evaluates this hint on 3.10
+    api_budget: APIBudget | None = None
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._scopes = alternatives(parameters["scope"])

@@ -1,6 +1,6 @@
 """How long to wait before a refused request is sent again."""
 
-from __future__ import annotations
+# without `from __future__ import annotations`: on Python 3.10 the CDK cannot read InitVar as text
 
 import math
 from collections.abc import Mapping

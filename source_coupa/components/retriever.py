@@ -1,11 +1,11 @@
 """Reads one window of a stream by keyset."""
 
-from __future__ import annotations
+# without `from __future__ import annotations`: on Python 3.10 the CDK cannot read InitVar as text
 
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from datetime import datetime
-from typing import Any, Optional
+from typing import Any
 
 import requests
 from airbyte_cdk.models import FailureType
@@ -49,7 +49,7 @@ class KeysetRetriever(Retriever):
     requester: HttpRequester
     record_selector: RecordSelector
     parameters: InitVar[Mapping[str, Any]]
-    cursor: Optional[Cursor] = None  # noqa: UP045  the CDK evaluates these hints on 3.10
+    cursor: Cursor | None = None
     beginning: str = ""
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
