@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 
-from source_coupa.components.pages import JsonRecord
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from source_coupa.components.pages import JsonRecord, logger
 
 _TICK = timedelta(seconds=1)
 """Coupa prints times to the second; a rounded one may lie this far outside of its window."""
@@ -83,7 +86,8 @@ class Prehistory:
 
     def contains(self, window: Window) -> bool:
         """Whether `window` is known to be empty. The first window that ended long ago costs two
-        requests, all others none."""
+        requests, all others none. If they fail, nothing is known, and the windows are read.
+        """
         if window.end > datetime.now(timezone.utc) - _LONG_AGO:
             return False
         with self._lock:
@@ -93,6 +97,15 @@ class Prehistory:
         return self._empty is not None and self._empty.contains(window)
 
     def _explore(self, first: Window) -> Window | None:
+        try:
+            return self._years_before_first_record(first)
+        except AirbyteTracedException as error:
+            if error.failure_type == FailureType.config_error:
+                raise
+            logger.info(f"Where the records begin could not be found out: {error.message}")
+            return None
+
+    def _years_before_first_record(self, first: Window) -> Window | None:
         all_that_follows = replace(first, end=datetime.now(timezone.utc).replace(microsecond=0))
         record = self._first_record(all_that_follows.filters)
         if record is None:
