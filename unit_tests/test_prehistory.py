@@ -159,6 +159,18 @@ def test_a_hiccup_while_looking_for_the_first_record_loses_nothing(
         requests_of_first_sync(sandbox)
 
 
+@pytest.mark.parametrize("fault", ["html_200", "status"])
+def test_a_first_record_that_cannot_be_found_spares_nothing_and_loses_nothing(
+    present: Present, waits: object, fault: str
+) -> None:
+    """A query without lower bound may take an instance too long. It is tried for one window, not
+    for each: the years would wait for one another."""
+    with Sandbox({"users": 60}, dialect=UNLIMITED, clock=present) as sandbox:
+        sandbox.faults.add(Fault(fault, status=504, when=lambda r: is_probe(r.query)))
+        requests_of_first_sync(sandbox)
+        assert len([r for r in sandbox.requests_for("users") if is_probe(r.query)]) < 10
+
+
 def test_a_record_that_is_edited_while_the_sync_looks_for_the_first_is_not_lost(
     present: Present,
 ) -> None:
