@@ -82,7 +82,7 @@ class ListReader:
             self._pages.find_out_order(filters, last_id)
             if dialect.orders and dialect.filters_ids:
                 ranges = RangeReader(
-                    pages=self._pages, fetchers=self._fetchers, filters=filters, after=last_id
+                    pages=self._pages, fetchers=self._fetchers, filters=filters, before=page
                 )
                 yield from ranges.read()
                 return
@@ -90,7 +90,7 @@ class ListReader:
             if following is None:
                 yield from self._by_offset(filters, last_id, read)
                 return
-            dialect.short_pages_go_on |= len(page) < PAGE_SIZE and bool(following)
+            dialect.learn_from(following, len(page) < PAGE_SIZE)
             page = following
 
     def _by_offset(

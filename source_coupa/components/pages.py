@@ -43,7 +43,8 @@ class Dialect:
         tells_ranks: whether it tells the id at some place of a list.
         times_go_back: whether update times were seen to descend on a page whose ids ascend, so that
             the order is not that of update times.
-        longest_page: the most records seen on one page; a shorter page is a last page.
+        longest_page: the most records seen on one page; only a shorter one can be a last page.
+        short_pages_end: whether a short page was seen to be followed by nothing.
         short_pages_go_on: whether a short page was followed by more records.
     """
 
@@ -53,6 +54,7 @@ class Dialect:
     tells_ranks: bool = True
     times_go_back: bool = False
     longest_page: int = 0
+    short_pages_end: bool = False
     short_pages_go_on: bool = False
 
     def is_last(self, page: list[JsonRecord]) -> bool:
@@ -60,9 +62,15 @@ class Dialect:
         length = len(page)
         if length == 0:
             return True
-        proven = length < min(self.longest_page, PAGE_SIZE) and not self.short_pages_go_on
+        is_short = length < min(self.longest_page, PAGE_SIZE)
         self.longest_page = max(self.longest_page, length)
-        return proven
+        return is_short and self.short_pages_end and not self.short_pages_go_on
+
+    def learn_from(self, page: list[JsonRecord], short_before: bool) -> None:
+        """Takes note of what came after a page that may have been short."""
+        if short_before:
+            self.short_pages_go_on = self.short_pages_go_on or bool(page)
+            self.short_pages_end = self.short_pages_end or not page
 
 
 class PageReader:

@@ -66,18 +66,23 @@ class _Range:
 
 
 class RangeReader:
-    """Reads the records of the list `filters` that come after the id `after`.
+    """Reads the records of the list `filters` that come after the page `before`.
 
     Only for lists that are known to be in order of id and to be filtered by it.
     """
 
     def __init__(
-        self, *, pages: PageReader, fetchers: Fetchers, filters: Mapping[str, str], after: int
+        self,
+        *,
+        pages: PageReader,
+        fetchers: Fetchers,
+        filters: Mapping[str, str],
+        before: list[JsonRecord],
     ) -> None:
         self._pages = pages
         self._fetchers = fetchers
         self._filters = filters
-        self._whole = _Range(after)
+        self._whole = _Range(before[-1]["id"], was_short=len(before) < PAGE_SIZE)
         self._ranges: list[_Range] = []
         self._pending: dict[Future[Any], Callable[[Any], list[JsonRecord]]] = {}
 
@@ -108,8 +113,8 @@ class RangeReader:
     def _on_page(self, range_: _Range, answer: list[JsonRecord]) -> list[JsonRecord]:
         # the range may have been cut while the request was under way: the rest is read elsewhere
         page = [r for r in answer if range_.until is None or r["id"] <= range_.until]
+        self._pages.dialect.learn_from(answer, range_.was_short)
         if page:
-            self._pages.dialect.short_pages_go_on |= range_.was_short
             range_.after = page[-1]["id"]
             range_.read += len(page)
             range_.was_short = len(answer) < PAGE_SIZE
