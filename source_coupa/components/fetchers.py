@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +14,7 @@ from source_coupa.config import CoupaConfig
 
 _T = TypeVar("_T")
 
-SPARE = 1.5
+SPARE = 1.25
 """More requests under way than the budget needs on average, so that it is used when some of them
 take longer."""
 
@@ -42,7 +41,7 @@ class Fetchers:
         """How many requests one window should have under way, so that all windows together use the
         request budget and fit the pool."""
         useful = self._requests_per_second * self._latency * SPARE
-        return max(math.ceil(min(useful, self._size) / max(self._windows, 1)), 1)
+        return max(round(min(useful, self._size) / max(self._windows, 1)), 1)
 
     def observe(self, latency: float) -> None:
         """Takes note of the seconds that Coupa needed to answer a request."""
