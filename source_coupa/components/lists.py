@@ -101,18 +101,22 @@ class ListReader:
             f"{self._pages.resource}: this instance does not filter by id, reading on by offset "
             "with overlapping pages."
         )
+        dialect = self._pages.dialect
         offset = read - 1
         stalls = 0
+        was_short = read < PAGE_SIZE
         while True:
             page = self._pages.at(filters, offset)
             if offset > 0 and (not page or page[0]["id"] > last_id):
-                offset = max(offset - self._pages.dialect.longest_page, 0)
+                offset = max(offset - dialect.longest_page, 0)
                 continue
             fresh = [record for record in page if record["id"] > last_id]
             if fresh:
+                dialect.learn_from(fresh, was_short)
                 yield fresh
-                last_id, stalls = fresh[-1]["id"], 0
-            elif len(page) <= 1:
+                last_id, stalls, was_short = fresh[-1]["id"], 0, len(page) < PAGE_SIZE
+            elif len(page) <= 1 or dialect.is_short(page):
+                dialect.learn_from(fresh, was_short)
                 return
             elif (stalls := stalls + 1) > _MAX_STALLS:
                 raise errors.system_error(
@@ -120,7 +124,7 @@ class ListReader:
                     f"/api/{self._pages.resource}, so that the list cannot be read beyond its "
                     "first page."
                 )
-            if self._pages.dialect.is_last(page):
+            if dialect.is_last(page):
                 return
             offset += len(page) - 1
 
