@@ -62,13 +62,13 @@ class Dialect:
         length = len(page)
         if length == 0:
             return True
-        is_confirmed = self.is_short(page) and self.short_pages_end
+        is_short = self.is_short(page)
         self.longest_page = max(self.longest_page, length)
-        return is_confirmed
+        return is_short and self.short_pages_end and not self.short_pages_go_on
 
     def is_short(self, page: list[JsonRecord]) -> bool:
-        """Whether a page has fewer records than others, where that means anything."""
-        return len(page) < min(self.longest_page, PAGE_SIZE) and not self.short_pages_go_on
+        """Whether a page has fewer records than another had."""
+        return len(page) < min(self.longest_page, PAGE_SIZE)
 
     def learn_from(self, page: list[JsonRecord], short_before: bool) -> None:
         """Takes note of what came after a page that may have been short."""
