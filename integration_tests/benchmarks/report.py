@@ -8,7 +8,7 @@ from .goals import Verdict
 from .measures.speed import DATA
 from .readers.table import READERS
 from .result import Result
-from .scale import PAGE_SIZE, Scale
+from .scale import COUPAS_LIMIT, PAGE_SIZE, Scale
 
 Row = Sequence[str]
 
@@ -19,7 +19,7 @@ def report(result: Result, verdicts: Sequence[Verdict]) -> str:
     if result.speed:
         parts.append(_titled(_speed_title(result.scale), _speed(result)))
     if result.cost:
-        title = "What a read of the connector costs (no latency, 25 requests/s)"
+        title = f"What a read of the connector costs (no latency, {COUPAS_LIMIT} requests/s)"
         parts.append(_titled(title, _cost(result)))
     if result.commands:
         title = f"Commands of the connector ({result.scale.latency_ms} ms per answer)"

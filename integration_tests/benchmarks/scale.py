@@ -7,6 +7,9 @@ from dataclasses import dataclass
 PAGE_SIZE = 50
 """Records of a full page: Coupa's documented maximum."""
 
+COUPAS_LIMIT = 25
+"""Requests per second that Coupa documents, and the most that the connector can be set to."""
+
 
 @dataclass(frozen=True)
 class Load:

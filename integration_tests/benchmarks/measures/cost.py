@@ -12,12 +12,9 @@ from integration_tests.benchmarks.process import Run, run
 from integration_tests.benchmarks.readers.reader import Job
 from integration_tests.benchmarks.readers.source_coupa import READER
 from integration_tests.benchmarks.result import CostFigures, Result
-from integration_tests.benchmarks.scale import Load
+from integration_tests.benchmarks.scale import COUPAS_LIMIT, Load
 
 from .plan import Plan
-
-FASTEST = 25
-"""Requests per second: the most that the connector can be set to, and what Coupa allows."""
 
 
 def measure(plan: Plan, result: Result) -> None:
@@ -58,6 +55,6 @@ def _read(load: Load) -> tuple[Run, list[int]]:
         started(load, rate_limit=False) as instance,
         tempfile.TemporaryDirectory() as folder,
     ):
-        config = {**instance.config, "requests_per_second": FASTEST}
+        config = {**instance.config, "requests_per_second": COUPAS_LIMIT}
         done = run(READER.command(Job(config, load.rows), Path(folder)), READER.ids_of)
         return done, instance.ids()
