@@ -16,6 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 from source_coupa import errors
@@ -33,6 +35,14 @@ from source_coupa.components.windows import instant
 _MAX_STALLS = 5
 
 
+@dataclass(frozen=True)
+class Overview:
+    """The first page of a list, and whether it is all of it."""
+
+    page: list[JsonRecord]
+    is_whole: bool
+
+
 class ListReader:
     """Reads lists of one resource; safe to share between threads."""
 
@@ -40,16 +50,17 @@ class ListReader:
         self._pages = pages
         self._fetchers = fetchers
 
-    def read(self, filters: Mapping[str, str]) -> Iterator[list[JsonRecord]]:
+    def read(self, filters: Mapping[str, str], turn: float = 0.0) -> Iterator[list[JsonRecord]]:
         """Yields the records that match `filters` (query parameters), page by page, each once.
+        Where lists compete for the request budget, that of the lower `turn` comes first.
 
         Raises:
             AirbyteTracedException: if the answers are such that records could be missed.
         """
         pages = read = highest = 0
         dialect = self._pages.dialect
-        with self._fetchers.window(), self._refusals_explained():
-            for page in self._walk(filters):
+        with self._fetchers.open(turn), self._refusals_explained():
+            for page in self._walk(filters, turn):
                 pages += 1
                 read += len(page)
                 highest = max(highest, page[-1]["id"])
@@ -58,18 +69,39 @@ class ListReader:
             if pages > 1 and not (dialect.orders and dialect.times_go_back):
                 self._check_nothing_is_left(filters, read, highest)
 
-    def first_record(self, filters: Mapping[str, str]) -> JsonRecord | None:
-        """The matching record with the lowest id (an instance that ignores `order_by` may give
-        another one), or None if nothing matches.
+    def overview(self, filters: Mapping[str, str]) -> Overview:
+        """Looks at both ends of a list at the same time.
+
+        Raises:
+            AirbyteTracedException: if Coupa refuses the query or gives no list.
+        """
+        dialect = self._pages.dialect
+        with self._fetchers.open(0.0), self._refusals_explained():
+            asked = self._fetchers.submit(0.0, partial(self._pages.last_id, filters))
+            page = self._pages.first(filters)
+            try:
+                last = asked.result()
+            except QueryRefusedError:
+                dialect.orders = False
+                return Overview(page, is_whole=not page)
+        if not page or last is None:
+            return Overview(page, is_whole=not page and last is None)
+        if dialect.orders is None:
+            dialect.orders = last >= page[-1]["id"]
+        # of a single record nobody knows at which end it was
+        ends_differ = bool(dialect.orders) and last > page[0]["id"]
+        return Overview(page, is_whole=ends_differ and last == page[-1]["id"])
+
+    def is_empty(self, filters: Mapping[str, str]) -> bool:
+        """Whether no record matches.
 
         Raises:
             AirbyteTracedException: if Coupa refuses the query or gives no list.
         """
         with self._refusals_explained():
-            page = self._pages.first(filters, limit=1)
-        return page[0] if page else None
+            return not self._pages.first(filters, limit=1)
 
-    def _walk(self, filters: Mapping[str, str]) -> Iterator[list[JsonRecord]]:
+    def _walk(self, filters: Mapping[str, str], turn: float) -> Iterator[list[JsonRecord]]:
         dialect = self._pages.dialect
         page = self._pages.first(filters)
         read = 0
@@ -79,10 +111,15 @@ class ListReader:
             if dialect.is_last(page):
                 return
             last_id: int = page[-1]["id"]
-            self._pages.find_out_order(filters, last_id)
+            end = self._pages.find_out_order(filters, page)
             if dialect.orders and dialect.filters_ids:
                 ranges = RangeReader(
-                    pages=self._pages, fetchers=self._fetchers, filters=filters, before=page
+                    pages=self._pages,
+                    fetchers=self._fetchers,
+                    filters=filters,
+                    before=page,
+                    end=end,
+                    turn=turn,
                 )
                 yield from ranges.read()
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -92,6 +93,7 @@ class PageReader:
         self.resource = resource
         self.dialect = Dialect()
         self._send = send
+        self._order = threading.Lock()
 
     def first(self, filters: Mapping[str, str], limit: int = PAGE_SIZE) -> list[JsonRecord]:
         """The first page of the records that match `filters` (query parameters)."""
@@ -139,18 +141,35 @@ class PageReader:
             self.dialect.selects_fields = False
         return page[0]["id"] if page else None
 
-    def find_out_order(self, filters: Mapping[str, str], last_id: int) -> None:
-        """Asks once for the other end of a list whose first page ends with `last_id`, to see
-        whether `order_by` has an effect. A list that is in order by chance on its first page would
-        lose records on the next."""
-        if self.dialect.orders is not None:
-            return
+    def last_id(self, filters: Mapping[str, str]) -> int | None:
+        """The highest id among the records that match `filters`, or None if nothing matches, for an
+        instance that honours `order_by` and `dir`; else the id of some record."""
+        query = {**filters, "order_by": "id", "dir": "desc", "limit": "1"}
+        fields = {"fields": '["id"]'} if self.dialect.selects_fields else {}
         try:
-            page = self._list({**filters, "order_by": "id", "dir": "desc", "limit": "1"})
-            last = self._checked(page[:1])
-            self.dialect.orders = not last or last[0]["id"] >= last_id
+            page = self._list({**query, **fields})
         except QueryRefusedError:
-            self.dialect.orders = False
+            if not fields:
+                raise
+            page = self._list(query)
+            self.dialect.selects_fields = False
+        last = self._checked(page[:1])
+        return last[0]["id"] if last else None
+
+    def find_out_order(self, filters: Mapping[str, str], page: list[JsonRecord]) -> int | None:
+        """Asks once for the other end of a list that begins with `page`, to see whether `order_by`
+        has an effect, and returns the highest id if it asked. A list that is in order by chance on
+        its first page would lose records on the next."""
+        with self._order:
+            if self.dialect.orders is not None:
+                return None
+            try:
+                last = self.last_id(filters)
+            except QueryRefusedError:
+                self.dialect.orders = False
+                return None
+            self.dialect.orders = last is None or not page or last >= page[-1]["id"]
+            return last if self.dialect.orders else None
 
     def _ask(self, filters: Mapping[str, str], paging: Mapping[str, str]) -> list[JsonRecord]:
         query = {"limit": str(PAGE_SIZE), **filters, **paging}

@@ -1,14 +1,16 @@
 """Reads one long list by many readers at once.
 
-The list is cut into disjoint ranges of ids, each read by keyset. Where to cut is found by rank, not
-by guess: one request tells the id of the record at some place of the list. Live edits cannot make
-a hole: a record is in the range of its id, whatever happens to the others. Whenever there are fewer
-ranges than readers, the longest one is cut, so that all have work until the end, whatever the
+The list is cut into disjoint ranges of ids, each read by keyset. Live edits cannot make a hole: a
+record is in the range of its id, whatever happens to the others. A range is cut in the middle of
+its ids, which costs no request; if that part turns out to hold next to nothing, by rank: a request
+tells the id of the record at some place of the range. Whenever there are too few ranges to use the
+request budget, the longest one is cut, so that all readers have work until the end, whatever the
 dates and ids of the records look like.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
@@ -26,17 +28,18 @@ from source_coupa.components.pages import (
     logger,
 )
 
-FIRST_CUT = 20 * PAGE_SIZE
-"""Where a list of unknown length is cut first."""
-
 READ_FIRST = 2 * PAGE_SIZE
 """Most lists end before this; they are not worth the request that looks for their end."""
 
-GROWTH = 2
-"""How much further each next cut into the unknown lies."""
+WORTH_A_CUT = 6 * PAGE_SIZE
+"""Fewer records are read faster than they are divided: of each part, the last page is not full."""
 
-WORTH_A_CUT = 10 * PAGE_SIZE
-"""Fewer records are read faster than they are divided."""
+WORTH_A_CUT_AHEAD = 100 * PAGE_SIZE
+"""A list whose turn it is is cut into parts of half of this also while others have work enough, so
+that it ends before they do and the state moves on."""
+
+FIRST_PLACE = 20 * PAGE_SIZE
+"""Where a range is cut by rank first; each next place lies twice as far."""
 
 
 @dataclass(eq=False)
@@ -44,31 +47,37 @@ class _Range:
     """The records with ids above `after`, up to and including `until` (None: to the list's end).
 
     Attributes:
-        left: about how many are still to be read; None if only the place `next_cut` is in question.
+        end: the highest id; None until it was asked for.
+        density: records per id, as on the last page.
+        place: where it is cut next if that has to be by rank; None while the middle will do.
+        cut_from: the range of which this one was the upper half, until its first page is there.
         was_short: whether the page before was shorter than others.
     """
 
     after: int
+    density: float
     until: int | None = None
-    left: int | None = None
-    next_cut: int = FIRST_CUT
+    end: int | None = None
+    place: int | None = None
+    cut_from: _Range | None = None
     read: int = 0
     was_short: bool = False
     is_being_cut: bool = False
     is_open: bool = True
 
     @property
-    def length(self) -> int:
-        if self.left is not None:
-            return self.left
-        is_early = self.next_cut == FIRST_CUT and self.read < READ_FIRST
-        return 0 if is_early else 2 * self.next_cut
+    def left(self) -> float:
+        """About how many records are still to be read."""
+        if self.end is None:
+            return math.inf if self.read >= READ_FIRST else 0
+        return self.density * max(self.end - self.after, 0)
 
 
 class RangeReader:
     """Reads the records of the list `filters` that come after the page `before`.
 
-    Only for lists that are known to be in order of id and to be filtered by it.
+    Only for lists that are known to be in order of id and to be filtered by it. `end` is the
+    highest id of the list, if that is known; `turn` is the list's turn among others.
     """
 
     def __init__(
@@ -78,12 +87,17 @@ class RangeReader:
         fetchers: Fetchers,
         filters: Mapping[str, str],
         before: list[JsonRecord],
+        end: int | None = None,
+        turn: float = 0.0,
     ) -> None:
         self._pages = pages
         self._fetchers = fetchers
         self._filters = filters
-        self._whole = _Range(before[-1]["id"], was_short=len(before) < PAGE_SIZE)
-        self._ranges: list[_Range] = []
+        self._turn = turn
+        first, last = before[0]["id"], before[-1]["id"]
+        density = len(before) / (last - first + 1)
+        whole = _Range(last, density, end=end, was_short=len(before) < PAGE_SIZE)
+        self._ranges = [whole]
         self._pending: dict[Future[Any], Callable[[Any], list[JsonRecord]]] = {}
 
     def read(self) -> Iterator[list[JsonRecord]]:
@@ -92,8 +106,7 @@ class RangeReader:
         Raises:
             AirbyteTracedException: as soon as one range cannot be read.
         """
-        self._ranges.append(self._whole)
-        self._request_page(self._whole)
+        self._request_page(self._ranges[0])
         try:
             while self._pending:
                 self._cut_where_readers_are_idle()
@@ -108,18 +121,24 @@ class RangeReader:
 
     def _request_page(self, range_: _Range) -> None:
         ask = partial(self._pages.after, self._filters, range_.after, range_.until)
-        self._pending[self._fetchers.submit(ask)] = partial(self._on_page, range_)
+        self._pending[self._submit(ask)] = partial(self._on_page, range_)
+
+    def _submit(self, ask: Callable[[], Any]) -> Future[Any]:
+        return self._fetchers.submit(self._turn, ask)
 
     def _on_page(self, range_: _Range, answer: list[JsonRecord]) -> list[JsonRecord]:
         # the range may have been cut while the request was under way: the rest is read elsewhere
         page = [r for r in answer if range_.until is None or r["id"] <= range_.until]
         self._pages.dialect.learn_from(answer, range_.was_short)
+        if range_.cut_from is not None and len(page) < PAGE_SIZE:
+            range_.cut_from.place = FIRST_PLACE
+        range_.cut_from = None
         if page:
-            range_.after = page[-1]["id"]
+            last = page[-1]["id"]
+            range_.density = len(page) / (last - range_.after)
+            range_.after = last
             range_.read += len(page)
             range_.was_short = len(answer) < PAGE_SIZE
-            if range_.left is not None:
-                range_.left = max(range_.left - len(page), 0)
         is_last = self._pages.dialect.is_last(answer)
         if is_last or len(page) < len(answer) or range_.after == range_.until:
             range_.is_open = False
@@ -129,58 +148,100 @@ class RangeReader:
         return page
 
     def _cut_where_readers_are_idle(self) -> None:
-        while len(self._pending) < self._fetchers.share and self._pages.dialect.tells_ranks:
+        while (worth := self._worth_a_cut()) is not None:
             uncut = [range_ for range_ in self._ranges if not range_.is_being_cut]
-            longest = max(uncut, key=lambda range_: range_.length, default=None)
-            if longest is None or longest.length < WORTH_A_CUT:
+            longest = max(uncut, key=lambda range_: range_.left, default=None)
+            if longest is None or longest.left < worth:
                 return
-            self._request_cut(longest)
+            if longest.end is None:
+                self._request_end(longest)
+            elif longest.place is None:
+                self._cut(longest, longest.after + (longest.end - longest.after) // 2)
+            else:
+                self._request_cut(longest, longest.place)
 
-    def _request_cut(self, range_: _Range) -> None:
+    def _worth_a_cut(self) -> int | None:
+        """How many records a range needs to be cut; None if there are ranges enough."""
+        if not self._pages.dialect.tells_ranks:
+            return None
+        if self._fetchers.has_room:
+            return WORTH_A_CUT
+        enough = 2 * self._fetchers.useful
+        if len(self._pending) < enough and self._fetchers.is_first(self._turn):
+            return WORTH_A_CUT_AHEAD
+        return None
+
+    def _cut(self, range_: _Range, at: int) -> None:
+        """Gives the records beyond the id `at` to a new range."""
+        rest = _Range(
+            after=at,
+            density=range_.density,
+            until=range_.until,
+            end=range_.end,
+            cut_from=range_,
+        )
+        range_.until = range_.end = at
+        self._ranges.append(rest)
+        self._request_page(rest)
+
+    def _request_end(self, range_: _Range) -> None:
+        ask = partial(self._pages.last_id, self._filters)
+        self._request_place(range_, ask, partial(self._on_end, range_))
+
+    def _on_end(self, range_: _Range, end: int | None) -> list[JsonRecord]:
+        range_.end = range_.after if end is None else end
+        if range_.end > range_.after:
+            self._reopen(range_)
+        return []
+
+    def _request_cut(self, range_: _Range, place: int) -> None:
+        place = max(min(place, int(range_.left / 2)), PAGE_SIZE)
+        ask = partial(self._pages.id_at, self._filters, range_.after, range_.until, place)
+        self._request_place(range_, ask, partial(self._on_cut, range_, place, range_.after))
+
+    def _on_cut(self, range_: _Range, place: int, after: int, cut: int | None) -> list[JsonRecord]:
+        """`cut` is the id of the record at `place`, counted from the id `after`."""
+        end = range_.end or 0
+        if cut is None or cut >= end:
+            range_.density = place / max(end - after, 1)
+        elif cut > range_.after:
+            self._reopen(range_)
+            self._cut(range_, cut)
+            range_.density = place / (cut - after)
+            range_.place = self._ranges[-1].place = 2 * place
+        return []
+
+    def _request_place(
+        self,
+        range_: _Range,
+        ask: Callable[[], int | None],
+        on_answer: Callable[[int | None], list[JsonRecord]],
+    ) -> None:
         range_.is_being_cut = True
-        place = self._place_to_cut(range_)
-        ask = partial(self._id_at, range_.after, range_.until, place)
-        on_answer = partial(self._on_cut, range_, place, range_.left, range_.read)
-        self._pending[self._fetchers.submit(ask)] = on_answer
+        self._pending[self._submit(partial(self._place, ask))] = partial(
+            self._on_place, range_, on_answer
+        )
 
-    def _place_to_cut(self, range_: _Range) -> int:
-        """About the middle, in multiples of what each reader has left to read if all have the same,
-        and of whole pages."""
-        if range_.left is None:
-            return range_.next_cut
-        total = sum(other.length for other in self._ranges)
-        share = max(total / self._fetchers.share, WORTH_A_CUT / 2)
-        half = range_.left / 2
-        place = round(half / share) * share if half > share else half
-        return max(int(place) // PAGE_SIZE, 1) * PAGE_SIZE
-
-    def _id_at(self, after: int, until: int | None, place: int) -> int | None:
+    def _place(self, ask: Callable[[], int | None]) -> int | None:
         try:
-            return self._pages.id_at(self._filters, after, until, place)
+            return ask()
         except (AirbyteTracedException, QueryRefusedError) as error:
             logger.info(f"A list cannot be divided, reading it with one reader less: {error}")
             self._pages.dialect.tells_ranks = False
             return None
 
-    def _on_cut(
-        self, range_: _Range, place: int, left: int | None, read: int, cut: int | None
+    def _on_place(
+        self,
+        range_: _Range,
+        on_answer: Callable[[int | None], list[JsonRecord]],
+        place: int | None,
     ) -> list[JsonRecord]:
-        """Gives the records beyond `cut`, the id of the record at `place`, to a new range."""
         range_.is_being_cut = False
-        kept = max(place - (range_.read - read), 0)
-        if cut is None or (range_.until is not None and cut >= range_.until):
-            range_.left = kept if range_.left is None else min(range_.left, kept)
-        elif cut > range_.after:
-            rest = _Range(
-                after=cut,
-                until=range_.until,
-                left=None if left is None else left - place,
-                next_cut=range_.next_cut * GROWTH,
-            )
-            range_.until, range_.left = cut, kept
-            reopened = [] if range_.is_open else [range_]
-            for changed in (*reopened, rest):
-                changed.is_open = True
-                self._ranges.append(changed)
-                self._request_page(changed)
-        return []
+        return on_answer(place) if self._pages.dialect.tells_ranks else []
+
+    def _reopen(self, range_: _Range) -> None:
+        """Goes on with a range whose last page seemed to be the last although there is more."""
+        if not range_.is_open:
+            range_.is_open = True
+            self._ranges.append(range_)
+            self._request_page(range_)

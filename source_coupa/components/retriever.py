@@ -21,8 +21,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_coupa import errors
 from source_coupa.components.fetchers import shared_fetchers
 from source_coupa.components.lists import ListReader
-from source_coupa.components.pages import PageReader, trimmed
-from source_coupa.components.windows import Prehistory, Window, instant
+from source_coupa.components.pages import JsonRecord, PageReader, trimmed
+from source_coupa.components.survey import Survey
+from source_coupa.components.windows import Window, instant
 from source_coupa.config import CoupaConfig
 
 
@@ -60,7 +61,7 @@ class KeysetRetriever(Retriever):
         self._fetchers = shared_fetchers(config)
         pages = PageReader(resource=self._resource, send=self._send)
         self._lists = ListReader(pages=pages, fetchers=self._fetchers)
-        self._prehistory = Prehistory(self._lists.first_record)
+        self._survey = Survey(self._lists)
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
@@ -84,9 +85,7 @@ class KeysetRetriever(Retriever):
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None
     ) -> Iterable[Record]:
         window = self._window(stream_slice)
-        if window and self._prehistory.contains(window):
-            return
-        for page in self._lists.read(window.filters if window else {}):
+        for page in self._pages(window):
             records = self.record_selector.filter_and_transform(
                 page, stream_state={}, records_schema=records_schema, stream_slice=stream_slice
             )
@@ -94,6 +93,14 @@ class KeysetRetriever(Retriever):
                 if window:
                     self._check(record, window)
                 yield record
+
+    def _pages(self, window: Window | None) -> Iterable[list[JsonRecord]]:
+        if window is None:
+            return self._lists.read({})
+        known = self._survey.records(window)
+        if known is None:
+            return self._lists.read(window.filters, window.end.timestamp())
+        return [known]
 
     def _window(self, stream_slice: StreamSlice | None) -> Window | None:
         if not isinstance(self.cursor, ConcurrentCursor) or not stream_slice:
