@@ -22,7 +22,7 @@ from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.harness import forget_shared_parts
 from source_coupa import oauth, scopes
-from source_coupa.components import fetchers, pages, windows
+from source_coupa.components import fetchers, pages, ranges, windows
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -113,3 +113,12 @@ def no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         MovingWindowCallRatePolicy, "try_acquire", lambda self, request, weight: None
     )
+
+
+@pytest.fixture
+def cut_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets lists of the size of tests be divided."""
+    monkeypatch.setattr(ranges, "READ_FIRST", pages.PAGE_SIZE)
+    monkeypatch.setattr(ranges, "WORTH_A_CUT", 2 * pages.PAGE_SIZE)
+    monkeypatch.setattr(ranges, "FIRST_PLACE", 3 * pages.PAGE_SIZE)
+    monkeypatch.setattr(fetchers.Fetchers, "useful", 8)

@@ -16,7 +16,6 @@ from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import records_by_stream, run_read
 from integration_tests.sandbox import Fault, RequestRecord, Sandbox
-from source_coupa.components.fetchers import Fetchers
 
 from .conftest import Present, Waits
 from .truth import COMPLETE, UNLIMITED, assert_whole, ids, last_status, messages_of, truth
@@ -187,14 +186,10 @@ def test_no_bad_answer_makes_a_table_look_empty(present: Present, fault: Fault) 
         assert_failed(output, FailureType.transient_error)
 
 
+@pytest.mark.usefixtures("cut_often")
 @pytest.mark.parametrize("rate", [0.1, 0.4])
-def test_bad_answers_among_good_ones_lose_nothing(
-    present: Present, monkeypatch: pytest.MonkeyPatch, rate: float
-) -> None:
+def test_bad_answers_among_good_ones_lose_nothing(present: Present, rate: float) -> None:
     """Whichever requests they hit, those that look for places to divide a list included."""
-    monkeypatch.setattr(Fetchers, "share", 6)
-    monkeypatch.setattr("source_coupa.components.ranges.FIRST_CUT", 150)
-    monkeypatch.setattr("source_coupa.components.ranges.WORTH_A_CUT", 100)
     with Sandbox(
         {"users": 900}, dialect=UNLIMITED, size={"users": 300}, spread="mass_update", clock=present
     ) as sandbox:

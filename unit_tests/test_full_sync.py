@@ -14,7 +14,6 @@ from airbyte_cdk.models import SyncMode
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, records_by_stream, run_read
 from integration_tests.sandbox import Record, Sandbox
-from source_coupa.components.fetchers import Fetchers
 
 from .conftest import Present
 from .truth import UNLIMITED, assert_whole, ids, instant, truth
@@ -69,11 +68,11 @@ def test_a_thousand_records_are_read_wherever_in_time_they_lie(
         assert_whole(run_read(sandbox), sandbox)
 
 
+@pytest.mark.usefixtures("cut_often")
 @pytest.mark.parametrize("rows", [1_001, 3_210])
 def test_ranges_of_ids_that_are_read_at_once_leave_no_record_between_them(
-    monkeypatch: pytest.MonkeyPatch, present: Present, rows: int
+    present: Present, rows: int
 ) -> None:
-    monkeypatch.setattr(Fetchers, "share", 6)
     with Sandbox(
         {"users": rows},
         dialect=UNLIMITED,
@@ -120,7 +119,8 @@ def test_windows_meet_without_gap_or_overlap(present: Present) -> None:
         sandbox.tables["users"].add(updated_at=utc(2005, 3, 1), created_at=utc(2005, 3, 1))
         run_read(sandbox, ["users"])
         pages = [r for r in sandbox.requests_for("users") if r.query["limit"] == "50"]
-        windows = sorted({window(request.query) for request in pages})
+        # the first looks over all windows at once
+        windows = sorted({window(request.query) for request in pages[1:]})
     starts = [start for start, _ in windows]
     ends = [end for _, end in windows]
     assert starts[0] == datetime.min.replace(tzinfo=timezone.utc)

@@ -13,9 +13,8 @@ import pytest
 
 from integration_tests.harness import records_by_stream, run_read
 from integration_tests.sandbox import Dialect, LiveEdits, Sandbox
-from source_coupa.components.fetchers import Fetchers
 from source_coupa.components.lists import ListReader
-from source_coupa.components.pages import PAGE_SIZE, JsonRecord
+from source_coupa.components.pages import JsonRecord
 
 from .conftest import Present
 from .truth import UNLIMITED, ids, messages_of
@@ -70,13 +69,9 @@ def test_no_untouched_record_is_lost(
     assert missing == 0
 
 
+@pytest.mark.usefixtures("cut_often")
 @pytest.mark.parametrize("weights", EDITS.values(), ids=EDITS)
-def test_readers_of_ranges_lose_none_either(
-    present: Present, monkeypatch: pytest.MonkeyPatch, weights: Mapping[str, float]
-) -> None:
-    monkeypatch.setattr(Fetchers, "share", 6)
-    monkeypatch.setattr("source_coupa.components.ranges.FIRST_CUT", 3 * PAGE_SIZE)
-    monkeypatch.setattr("source_coupa.components.ranges.WORTH_A_CUT", 2 * PAGE_SIZE)
+def test_readers_of_ranges_lose_none_either(present: Present, weights: Mapping[str, float]) -> None:
     missing, _ = lost(present, UNLIMITED, weights)
     assert missing == 0
 
@@ -85,7 +80,9 @@ def test_readers_of_ranges_lose_none_either(
 def test_offset_paging_loses_records_under_the_same_edits(
     present: Present, monkeypatch: pytest.MonkeyPatch, weights: Mapping[str, float]
 ) -> None:
-    def by_plain_offset(self: ListReader, filters: Mapping[str, str]) -> Iterator[list[JsonRecord]]:
+    def by_plain_offset(
+        self: ListReader, filters: Mapping[str, str], turn: float
+    ) -> Iterator[list[JsonRecord]]:
         offset = 0
         while page := self._pages.at(filters, offset):
             yield page

@@ -5,6 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future, wait
+from datetime import datetime, timezone
+from functools import partial
+from typing import Any
 
 import pytest
 from airbyte_cdk.models import Type
@@ -12,11 +16,10 @@ from airbyte_cdk.models import Type
 from integration_tests.harness import configured_catalog, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Sandbox
 from source_coupa import SourceCoupa
-from source_coupa.components import ranges
 from source_coupa.components.fetchers import Fetchers
 from source_coupa.components.pages import PAGE_SIZE
 
-from .truth import INCOMPLETE, UNLIMITED, ids, last_status, messages_of
+from .truth import INCOMPLETE, UNLIMITED, assert_whole, ids, last_status, messages_of
 
 ROWS = 1_500
 
@@ -31,25 +34,16 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-@pytest.fixture
-def cut_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets lists of the size of tests be divided."""
-    monkeypatch.setattr(ranges, "FIRST_CUT", 4 * PAGE_SIZE)
-    monkeypatch.setattr(ranges, "READ_FIRST", PAGE_SIZE)
-    monkeypatch.setattr(ranges, "WORTH_A_CUT", 2 * PAGE_SIZE)
-    monkeypatch.setattr(Fetchers, "share", 8)
-
-
-def fetchers() -> list[threading.Thread]:
+def pool_threads() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if "coupa-fetcher" in thread.name]
 
 
 def gone(patience: float = 10.0) -> bool:
     """Whether the pool's threads end; those whose request is under way end with it."""
     until = time.monotonic() + patience
-    while fetchers() and time.monotonic() < until:
+    while pool_threads() and time.monotonic() < until:
         time.sleep(0.01)
-    return not fetchers()
+    return not pool_threads()
 
 
 @pytest.mark.usefixtures("cut_often")
@@ -105,13 +99,61 @@ def test_a_range_that_fails_fails_the_stream_and_leaves_no_thread(sandbox: Sandb
 def test_a_list_of_a_few_pages_costs_no_request_for_cuts() -> None:
     with Sandbox({"invoices": 3 * PAGE_SIZE}, dialect=UNLIMITED, spread="mass_update") as sandbox:
         run_read(sandbox, ["invoices"], start_date="2020-01-01T00:00:00Z")
-        assert [r for r in sandbox.requests_for("invoices") if "fields" in r.query] == []
+        asked = [r.query for r in sandbox.requests_for("invoices")]
+        assert [query for query in asked if "id[lt_or_eq]" in query or "offset" in query] == []
+        assert len([query for query in asked if query["dir"] == "desc"]) == 1
 
 
 @pytest.mark.usefixtures("cut_often")
-def test_cuts_ask_for_ids_alone(sandbox: Sandbox) -> None:
-    run_read(sandbox, ["invoices"])
-    cuts = [r for r in sandbox.requests_for("invoices") if "offset" in r.query]
-    assert len(cuts) > 3
-    assert all(cut.query["limit"] == "1" and cut.query["fields"] == '["id"]' for cut in cuts)
-    assert all("updated_at[lt]" in cut.query for cut in cuts)
+def test_a_list_is_divided_at_the_cost_of_one_small_request(sandbox: Sandbox) -> None:
+    """It asks where the list ends, and that is also the proof that it is in order of id."""
+    assert_whole(run_read(sandbox, ["invoices"]), sandbox, ["invoices"])
+    assert [r for r in sandbox.requests_for("invoices") if "id[lt_or_eq]" in r.query]
+    places = [r.query for r in sandbox.requests_for("invoices") if "fields" in r.query]
+    ends = [query for query in places if query["dir"] == "desc"]
+    assert len(places) == len(ends) <= 2
+    assert all(query["limit"] == "1" and query["fields"] == '["id"]' for query in places)
+
+
+@pytest.mark.usefixtures("cut_often")
+def test_a_list_whose_ids_leave_wide_gaps_is_divided_by_rank() -> None:
+    """The middle of its ids is far from the middle of its records."""
+    moment = datetime(2026, 5, 1, tzinfo=timezone.utc)
+    with Sandbox({}, dialect=UNLIMITED) as sandbox:
+        for number in range(1_000):
+            sandbox.tables["invoices"].add(id=1 + number, updated_at=moment)
+        sandbox.tables["invoices"].add(id=2**40, updated_at=moment)
+        output = run_read(sandbox, ["invoices"], start_date="2026-04-01T00:00:00Z")
+        assert_whole(output, sandbox, ["invoices"])
+        asked = sandbox.requests_for("invoices")
+    assert len([r for r in asked if "offset" in r.query]) >= 1
+    assert len([r for r in asked if r.rows == 0]) <= 12
+
+
+def test_requests_of_the_list_whose_turn_is_first_come_first() -> None:
+    """The state moves past windows in their order only."""
+    fetchers = Fetchers(size=1, requests_per_second=20)
+    begun: list[str] = []
+    gate = threading.Event()
+    with fetchers.open(1.0), fetchers.open(2.0):
+        futures: list[Future[Any]] = [fetchers.submit(0.0, gate.wait)]
+        for turn, name in [(2.0, "late"), (1.0, "early"), (2.0, "later"), (1.0, "also early")]:
+            futures.append(fetchers.submit(turn, partial(begun.append, name)))
+        gate.set()
+        wait(futures)
+    assert begun == ["early", "also early", "late", "later"]
+
+
+def test_a_task_that_is_cancelled_is_not_begun() -> None:
+    fetchers = Fetchers(size=1, requests_per_second=20)
+    begun: list[int] = []
+    gate = threading.Event()
+    with fetchers.open(0.0):
+        first = fetchers.submit(0.0, gate.wait)
+        cancelled = fetchers.submit(0.0, partial(begun.append, 1))
+        last = fetchers.submit(0.0, partial(begun.append, 2))
+        assert cancelled.cancel()
+        gate.set()
+        wait([first])
+        wait([last])
+    assert begun == [2]

@@ -52,10 +52,10 @@ class Fetchers:
         return max(round(min(self._requests_per_second * self._latency * SPARE, self._size)), 1)
 
     @property
-    def has_room(self) -> bool:
-        """Whether a further request would begin at once and help to use the budget."""
-        under_way = max(self._running, self._requests)
-        return not self._waiting and under_way < self.useful
+    def room(self) -> int:
+        """How many further requests would begin at once and help to use the budget."""
+        under_way = max(self._running, self._requests) + len(self._waiting)
+        return max(self.useful - under_way, 0)
 
     def observe(self, latency: float) -> None:
         """Takes note of the seconds that Coupa needed to answer a request."""

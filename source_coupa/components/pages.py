@@ -41,6 +41,7 @@ class Dialect:
         orders: whether it takes and honours `order_by` and `dir`; None until it is known.
         filters_ids: whether it takes and honours `id[gt]`; None until it is known.
         selects_fields: whether it takes `fields`.
+        tells_ends: whether it tells the highest id of a list.
         tells_ranks: whether it tells the id at some place of a list.
         times_go_back: whether update times were seen to descend on a page whose ids ascend, so that
             the order is not that of update times.
@@ -52,6 +53,7 @@ class Dialect:
     orders: bool | None = None
     filters_ids: bool | None = None
     selects_fields: bool = True
+    tells_ends: bool = True
     tells_ranks: bool = True
     times_go_back: bool = False
     longest_page: int = 0

@@ -50,7 +50,7 @@ class _Range:
         end: the highest id; None until it was asked for.
         density: records per id, as on the last page.
         place: where it is cut next if that has to be by rank; None while the middle will do.
-        cut_from: the range of which this one was the upper half, until its first page is there.
+        cut_from: the range of which this one was a part, until its first page is there.
         was_short: whether the page before was shorter than others.
     """
 
@@ -71,6 +71,14 @@ class _Range:
         if self.end is None:
             return math.inf if self.read >= READ_FIRST else 0
         return self.density * max(self.end - self.after, 0)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """An id of the list, None if there is no such record, and whether Coupa answered at all."""
+
+    id: int | None
+    came: bool = True
 
 
 class RangeReader:
@@ -148,28 +156,42 @@ class RangeReader:
         return page
 
     def _cut_where_readers_are_idle(self) -> None:
-        while (worth := self._worth_a_cut()) is not None:
-            uncut = [range_ for range_ in self._ranges if not range_.is_being_cut]
-            longest = max(uncut, key=lambda range_: range_.left, default=None)
-            if longest is None or longest.left < worth:
+        while True:
+            readers, worth = self._idle_readers()
+            divisible = (range_ for range_ in self._ranges if self._is_divisible(range_))
+            longest = max(divisible, key=lambda range_: range_.left, default=None)
+            if not readers or longest is None or longest.left < worth:
                 return
             if longest.end is None:
                 self._request_end(longest)
             elif longest.place is None:
-                self._cut(longest, longest.after + (longest.end - longest.after) // 2)
+                self._cut_evenly(longest, min(readers + 1, int(longest.left / worth) + 1))
             else:
                 self._request_cut(longest, longest.place)
 
-    def _worth_a_cut(self) -> int | None:
-        """How many records a range needs to be cut; None if there are ranges enough."""
-        if not self._pages.dialect.tells_ranks:
-            return None
-        if self._fetchers.has_room:
-            return WORTH_A_CUT
-        enough = 2 * self._fetchers.useful
-        if len(self._pending) < enough and self._fetchers.is_first(self._turn):
-            return WORTH_A_CUT_AHEAD
-        return None
+    def _idle_readers(self) -> tuple[int, int]:
+        """How many readers want a range of their own, and how many records a range needs to be
+        cut for them."""
+        if (room := self._fetchers.room) > 0:
+            return room, WORTH_A_CUT
+        if self._fetchers.is_first(self._turn):
+            ahead = 2 * self._fetchers.useful - len(self._pending)
+            return max(ahead, 0), WORTH_A_CUT_AHEAD
+        return 0, 0
+
+    def _is_divisible(self, range_: _Range) -> bool:
+        dialect = self._pages.dialect
+        if range_.is_being_cut or (range_.end is None and not dialect.tells_ends):
+            return False
+        if any(range_ in (other, other.cut_from) for other in self._ranges if other.cut_from):
+            # whether the last cut was a good one is not known yet
+            return False
+        return range_.place is None or dialect.tells_ranks
+
+    def _cut_evenly(self, range_: _Range, parts: int) -> None:
+        start, end = range_.after, range_.end or range_.after
+        for part in reversed(range(1, parts)):
+            self._cut(range_, start + (end - start) * part // parts)
 
     def _cut(self, range_: _Range, at: int) -> None:
         """Gives the records beyond the id `at` to a new range."""
@@ -185,59 +207,48 @@ class RangeReader:
         self._request_page(rest)
 
     def _request_end(self, range_: _Range) -> None:
-        ask = partial(self._pages.last_id, self._filters)
-        self._request_place(range_, ask, partial(self._on_end, range_))
+        range_.is_being_cut = True
+        future = self._submit(partial(self._asked, self._pages.last_id, self._filters))
+        self._pending[future] = partial(self._on_end, range_)
 
-    def _on_end(self, range_: _Range, end: int | None) -> list[JsonRecord]:
-        range_.end = range_.after if end is None else end
-        if range_.end > range_.after:
-            self._reopen(range_)
+    def _on_end(self, range_: _Range, answer: _Answer) -> list[JsonRecord]:
+        range_.is_being_cut = False
+        if not answer.came:
+            self._pages.dialect.tells_ends = False
+        else:
+            range_.end = answer.id or range_.after
+            if range_.end > range_.after:
+                self._reopen(range_)
         return []
 
     def _request_cut(self, range_: _Range, place: int) -> None:
+        range_.is_being_cut = True
         place = max(min(place, int(range_.left / 2)), PAGE_SIZE)
-        ask = partial(self._pages.id_at, self._filters, range_.after, range_.until, place)
-        self._request_place(range_, ask, partial(self._on_cut, range_, place, range_.after))
+        bounds = self._filters, range_.after, range_.until, place
+        future = self._submit(partial(self._asked, self._pages.id_at, *bounds))
+        self._pending[future] = partial(self._on_cut, range_, place, range_.after)
 
-    def _on_cut(self, range_: _Range, place: int, after: int, cut: int | None) -> list[JsonRecord]:
-        """`cut` is the id of the record at `place`, counted from the id `after`."""
-        end = range_.end or 0
-        if cut is None or cut >= end:
+    def _on_cut(self, range_: _Range, place: int, after: int, answer: _Answer) -> list[JsonRecord]:
+        """The answer is the id of the record at `place`, counted from the id `after`."""
+        range_.is_being_cut = False
+        end = range_.end or after
+        if not answer.came:
+            self._pages.dialect.tells_ranks = False
+        elif answer.id is None or answer.id >= end:
             range_.density = place / max(end - after, 1)
-        elif cut > range_.after:
+        elif answer.id > range_.after:
             self._reopen(range_)
-            self._cut(range_, cut)
-            range_.density = place / (cut - after)
+            self._cut(range_, answer.id)
+            range_.density = place / (answer.id - after)
             range_.place = self._ranges[-1].place = 2 * place
         return []
 
-    def _request_place(
-        self,
-        range_: _Range,
-        ask: Callable[[], int | None],
-        on_answer: Callable[[int | None], list[JsonRecord]],
-    ) -> None:
-        range_.is_being_cut = True
-        self._pending[self._submit(partial(self._place, ask))] = partial(
-            self._on_place, range_, on_answer
-        )
-
-    def _place(self, ask: Callable[[], int | None]) -> int | None:
+    def _asked(self, ask: Callable[..., int | None], *arguments: Any) -> _Answer:
         try:
-            return ask()
+            return _Answer(ask(*arguments))
         except (AirbyteTracedException, QueryRefusedError) as error:
             logger.info(f"A list cannot be divided, reading it with one reader less: {error}")
-            self._pages.dialect.tells_ranks = False
-            return None
-
-    def _on_place(
-        self,
-        range_: _Range,
-        on_answer: Callable[[int | None], list[JsonRecord]],
-        place: int | None,
-    ) -> list[JsonRecord]:
-        range_.is_being_cut = False
-        return on_answer(place) if self._pages.dialect.tells_ranks else []
+            return _Answer(None, came=False)
 
     def _reopen(self, range_: _Range) -> None:
         """Goes on with a range whose last page seemed to be the last although there is more."""

@@ -1,4 +1,4 @@
-"""A first sync without start date asks little about the years before the first record.
+"""A first sync without start date asks little about years without records, and about short lists.
 
 Records older than the windows, or than their own creation by the lowest id suggests, are read all
 the same: years are passed over only where an answer proved that they are empty.
@@ -10,11 +10,11 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from integration_tests.harness import ALL_STREAMS, run_read
-from integration_tests.sandbox import Fault, Record, Sandbox
+from integration_tests.harness import ALL_STREAMS, final_states, records_by_stream, run_read
+from integration_tests.sandbox import Dialect, Fault, Record, Sandbox
 
 from .conftest import Present
-from .truth import UNLIMITED, assert_whole, instant, truth
+from .truth import COMPLETE, UNLIMITED, assert_whole, last_status, truth
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 
@@ -22,7 +22,9 @@ STEP = timedelta(days=90)
 ALL_WINDOWS = 85
 """Windows from 2006 to the time that the tests take for now."""
 
-PROBES = 2
+SURVEY = 3
+"""Requests that look at both ends of a list and for what is older than its first record."""
+
 RECENT_WINDOWS = 6
 """At most; windows that ended less than a year ago are always asked for."""
 
@@ -58,10 +60,48 @@ def test_a_young_instance_costs_requests_for_its_own_years(present: Present, day
 
 def test_the_years_are_asked_about_once_for_all_windows(present: Present) -> None:
     with Sandbox({}, dialect=UNLIMITED, clock=present) as sandbox:
-        sandbox.tables["users"].add(created_at=utc(2026, 8), updated_at=utc(2026, 8))
+        for minute in range(60):
+            moment = utc(2026, 8) + timedelta(minutes=minute)
+            sandbox.tables["users"].add(created_at=moment, updated_at=moment)
         requests_of_first_sync(sandbox)
-        probes = [r for r in sandbox.requests_for("users") if is_probe(r.query)]
-        assert len(probes) == PROBES
+        assert len([r for r in sandbox.requests_for("users") if is_probe(r.query)]) == SURVEY - 1
+
+
+@pytest.mark.parametrize("rows", [2, 49, 50])
+def test_a_list_of_one_page_costs_two_requests_for_all_its_years(
+    present: Present, rows: int
+) -> None:
+    with Sandbox({}, dialect=UNLIMITED, clock=present) as sandbox:
+        for month in range(rows):
+            moment = utc(2010) + timedelta(days=30 * month)
+            sandbox.tables["users"].add(created_at=moment, updated_at=moment)
+        assert requests_of_first_sync(sandbox) == SURVEY - 1
+
+
+@pytest.mark.parametrize(
+    "dialect",
+    [
+        UNLIMITED.but(page_cap=20),
+        UNLIMITED.but(order_by_id="ignored"),
+        UNLIMITED.but(order_by_id="ignored", default_order="shuffled"),
+        UNLIMITED.but(order_by_id="refused"),
+        UNLIMITED.but(updated_at_filter="refused"),
+    ],
+    ids=["smaller pages", "order ignored", "shuffled", "order refused", "times refused"],
+)
+@pytest.mark.parametrize("rows", [1, 19, 20, 21, 45])
+def test_a_page_is_taken_for_a_list_only_where_both_ends_are_seen(
+    present: Present, dialect: Dialect, rows: int
+) -> None:
+    with Sandbox({}, dialect=dialect, clock=present) as sandbox:
+        for month in range(rows):
+            moment = utc(2016) + timedelta(days=30 * month)
+            sandbox.tables["users"].add(created_at=moment, updated_at=moment)
+        output = run_read(sandbox, ["users"])
+        if last_status(output, "users") == COMPLETE:
+            assert_whole(output, sandbox, ["users"])
+        else:
+            assert output.errors
 
 
 @pytest.mark.parametrize("year", [1970, 1999, 2005, 2006])
@@ -133,7 +173,7 @@ def test_a_start_date_long_ago_is_no_more_work(present: Present) -> None:
         users.add(created_at=utc(2026, 8), updated_at=utc(2026, 8))
         output = run_read(sandbox, ["users"], start_date="1990-01-01T00:00:00Z")
         assert_whole(output, sandbox, ["users"])
-        assert len(sandbox.requests_for("users")) <= PROBES + RECENT_WINDOWS + 2
+        assert len(sandbox.requests_for("users")) <= SURVEY + RECENT_WINDOWS + 2
 
 
 def test_records_before_a_start_date_are_not_taken_for_the_first(present: Present) -> None:
@@ -144,7 +184,7 @@ def test_records_before_a_start_date_are_not_taken_for_the_first(present: Presen
         users.add(created_at=utc(2026, 8), updated_at=utc(2026, 8))
         run_read(sandbox, ["users"], start_date="2010-01-01T00:00:00Z")
         asked = sandbox.requests_for("users")
-        assert len(asked) <= PROBES + RECENT_WINDOWS + 2
+        assert len(asked) <= SURVEY + RECENT_WINDOWS + 2
         assert all(r.query["updated_at[gt_or_eq]"] >= "2010" for r in asked)
 
 
@@ -171,23 +211,31 @@ def test_a_first_record_that_cannot_be_found_spares_nothing_and_loses_nothing(
         assert len([r for r in sandbox.requests_for("users") if is_probe(r.query)]) < 10
 
 
-def test_a_record_that_is_edited_while_the_sync_looks_for_the_first_is_not_lost(
-    present: Present,
+@pytest.mark.parametrize("more", [0, 60])
+def test_a_record_that_is_edited_while_the_sync_looks_around_comes_with_the_next(
+    present: Present, more: int
 ) -> None:
-    """It leaves the old years for a window that is read later, or for the next sync."""
+    """Whether the list is short, so that its records are kept, or not."""
     with Sandbox({}, dialect=UNLIMITED, clock=present) as sandbox:
         users = sandbox.tables["users"]
         old = users.add(created_at=utc(2010), updated_at=utc(2010))
-        users.add(created_at=utc(2024), updated_at=utc(2024))
+        for minute in range(more + 1):
+            users.add(created_at=utc(2024), updated_at=utc(2024) + timedelta(minutes=minute))
 
         def edit_before_second_request(_: Sandbox, request: object) -> None:
             if len(sandbox.requests_for("users")) == 2:
-                users.edit(old, updated_at=utc(2026, 3))
+                users.edit(old, updated_at=present.now + timedelta(seconds=5))
 
         sandbox.before_each(edit_before_second_request)
-        requests_of_first_sync(sandbox)
-        assert instant(truth(sandbox, "users")[old]) == utc(2026, 3)
+        first = run_read(sandbox, ["users"])
+        sandbox.callbacks.clear()
+        present.pass_by(minutes=1)
+        second = run_read(sandbox, ["users"], state=final_states(first))
+        assert [r["id"] for r in records_by_stream(first)["users"]].count(old) <= 1
+        last = {r["id"]: r for run in (first, second) for r in records_by_stream(run)["users"]}
+        assert last == truth(sandbox, "users")
 
 
 def is_probe(query: dict[str, str]) -> bool:
-    return query["limit"] == "1" and query["dir"] == "asc"
+    """Whether a request looks for the last record of all, or for any before the first."""
+    return query["limit"] == "1" and "updated_at[gt_or_eq]" not in query
