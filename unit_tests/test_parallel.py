@@ -16,12 +16,16 @@ from airbyte_cdk.models import Type
 from integration_tests.harness import configured_catalog, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Sandbox
 from source_coupa import SourceCoupa
+from source_coupa.components import backlog as backlog_module
+from source_coupa.components.backlog import Backlog
 from source_coupa.components.fetchers import Fetchers
 from source_coupa.components.pages import PAGE_SIZE
 
 from .truth import INCOMPLETE, UNLIMITED, assert_whole, ids, last_status, messages_of
 
 ROWS = 1_500
+USEFUL = 8
+"""Requests that `cut_often` wants to be under way."""
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 
@@ -127,7 +131,7 @@ def test_a_list_whose_ids_leave_wide_gaps_is_divided_by_rank() -> None:
         assert_whole(output, sandbox, ["invoices"])
         asked = sandbox.requests_for("invoices")
     assert len([r for r in asked if "offset" in r.query]) >= 1
-    assert len([r for r in asked if r.rows == 0]) <= 12
+    assert len([r for r in asked if r.rows == 0]) <= 2 * USEFUL + 2
 
 
 def test_requests_of_the_list_whose_turn_is_first_come_first() -> None:
@@ -157,3 +161,55 @@ def test_a_task_that_is_cancelled_is_not_begun() -> None:
         wait([first])
         wait([last])
     assert begun == [2]
+
+
+def test_records_that_the_destination_has_not_taken_keep_readers_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whatever their size: the CDK's own queue counts records, not bytes."""
+    monkeypatch.setattr(backlog_module, "LIMIT", 200_000)
+    workers = 4
+    with Sandbox({"invoices": ROWS}, dialect=UNLIMITED, size={"invoices": 2_000}) as sandbox:
+        config = sandbox.config(num_workers=workers, start_date="2020-01-01T00:00:00Z")
+        catalog = configured_catalog("invoices")
+        source = SourceCoupa(config=config, catalog=catalog, state=[])
+        read = ahead = 0
+        for message in source.read(source.logger, config, catalog, []):
+            if message.type == Type.RECORD:
+                read += 1
+                time.sleep(0.001)
+                asked = sum(r.rows or 0 for r in sandbox.requests_for("invoices"))
+                ahead = max(ahead, asked - read)
+    assert read == ROWS
+    # what fits the limit, and a page for each of the threads of the CDK and of the pool
+    assert 0 < ahead <= 200_000 / 2_000 + 2 * workers * PAGE_SIZE
+
+
+class Held:
+    """Something that can be referred to weakly."""
+
+
+def test_readers_wait_until_enough_of_the_backlog_is_gone() -> None:
+    backlog = Backlog(limit=100)
+    records = [Held() for _ in range(4)]
+    for record in records:
+        backlog.hold(record, 40)
+    waiting = threading.Thread(target=backlog.wait_for_room, daemon=True)
+    waiting.start()
+    del record
+    records.pop()
+    waiting.join(0.2)
+    assert waiting.is_alive()
+    records.pop()
+    waiting.join(10.0)
+    assert not waiting.is_alive()
+
+
+def test_a_backlog_that_nobody_takes_does_not_wait_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(backlog_module, "PATIENCE", 0.01)
+    backlog = Backlog(limit=100)
+    record = Held()
+    backlog.hold(record, 100)
+    backlog.wait_for_room()

@@ -94,6 +94,7 @@ class PageReader:
     def __init__(self, *, resource: str, send: Send) -> None:
         self.resource = resource
         self.dialect = Dialect()
+        self.record_bytes = 0
         self._send = send
         self._order = threading.Lock()
 
@@ -193,6 +194,7 @@ class PageReader:
                 raise QueryRefusedError(_stated_errors(response))
             page = _parse(response)
             if isinstance(page, list):
+                self.record_bytes = len(response.content) // max(len(page), 1)
                 return page
             if wait is not None:
                 logger.info(f"{self.resource}: Coupa answered {page}, asking again in {wait} s.")

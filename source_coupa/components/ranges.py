@@ -31,7 +31,7 @@ from source_coupa.components.pages import (
 READ_FIRST = 2 * PAGE_SIZE
 """Most lists end before this; they are not worth the request that looks for their end."""
 
-WORTH_A_CUT = 6 * PAGE_SIZE
+WORTH_A_CUT = 3 * PAGE_SIZE
 """Fewer records are read faster than they are divided: of each part, the last page is not full."""
 
 WORTH_A_CUT_AHEAD = 100 * PAGE_SIZE

@@ -19,6 +19,7 @@ from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
+from source_coupa.components.backlog import shared_backlog
 from source_coupa.components.fetchers import shared_fetchers
 from source_coupa.components.lists import ListReader
 from source_coupa.components.pages import JsonRecord, PageReader, trimmed
@@ -59,8 +60,9 @@ class KeysetRetriever(Retriever):
         config = CoupaConfig.parse(self.config)
         self._host = config.host
         self._fetchers = shared_fetchers(config)
-        pages = PageReader(resource=self._resource, send=self._send)
-        self._lists = ListReader(pages=pages, fetchers=self._fetchers)
+        self._backlog = shared_backlog()
+        self._reader = PageReader(resource=self._resource, send=self._send)
+        self._lists = ListReader(pages=self._reader, fetchers=self._fetchers)
         self._survey = Survey(self._lists)
 
     def read_records(
@@ -86,12 +88,14 @@ class KeysetRetriever(Retriever):
     ) -> Iterable[Record]:
         window = self._window(stream_slice)
         for page in self._pages(window):
+            self._backlog.wait_for_room()
             records = self.record_selector.filter_and_transform(
                 page, stream_state={}, records_schema=records_schema, stream_slice=stream_slice
             )
             for record in records:
                 if window:
                     self._check(record, window)
+                self._backlog.hold(record, self._reader.record_bytes)
                 yield record
 
     def _pages(self, window: Window | None) -> Iterable[list[JsonRecord]]:
@@ -136,6 +140,7 @@ class KeysetRetriever(Retriever):
             )
 
     def _send(self, query: Mapping[str, str]) -> requests.Response:
+        self._backlog.wait_for_room()
         try:
             with self._fetchers.slot():
                 response = self.requester.send_request(request_params=query)
