@@ -96,6 +96,14 @@ def unknown_stream(name: str) -> AirbyteTracedException:
     )
 
 
+def no_such_list(path: str, stream: str) -> AirbyteTracedException:
+    """For a list below a parent that exists; the manifest tells the same of other lists."""
+    return config_error(
+        f"This Coupa instance does not offer /api/{path} (HTTP 404): check the instance URL, or "
+        f"deselect the stream {stream}."
+    )
+
+
 def access_refused(streams: Iterable[str]) -> AirbyteTracedException:
     return config_error(
         f"Coupa grants the scopes but refuses access to {', '.join(streams)}: check in Coupa "

@@ -24,13 +24,31 @@ def alternatives(scope: str | Iterable[str]) -> tuple[str, ...]:
     return (scope,) if isinstance(scope, str) else tuple(scope)
 
 
+def scopes_of(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The scopes of which one is needed for a request, from the `$parameters` that apply to it:
+    `scope`, or where parents of a nested stream are read and have another one, `parent_scope`."""
+    of_parents = parameters.get("of_parents") and parameters.get("parent_scope")
+    return alternatives(of_parents or parameters["scope"])
+
+
 @dataclass(frozen=True)
 class GatedStream:
-    """A stream of the manifest, the resource it reads, and the scopes that open it."""
+    """A stream of the manifest, the resource it reads, and the scopes that open it: one of `scopes`
+    and, if its parents have others, one of `parent_scopes` too."""
 
     name: str
     resource: str
     scopes: tuple[str, ...]
+    parent_scopes: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> tuple[tuple[str, ...], ...]:
+        """One scope of each of these is needed."""
+        return (self.scopes, self.parent_scopes) if self.parent_scopes else (self.scopes,)
+
+    def is_open_to(self, held: set[str]) -> bool:
+        """Whether a client that holds these scopes may read the stream."""
+        return all(held.intersection(scopes) for scopes in self.needs)
 
 
 def gated_streams(manifest: Mapping[str, Any]) -> list[GatedStream]:
@@ -39,7 +57,12 @@ def gated_streams(manifest: Mapping[str, Any]) -> list[GatedStream]:
     for stream in manifest["streams"]:
         parameters = stream["$parameters"]
         rows.append(
-            GatedStream(stream["name"], parameters["resource"], alternatives(parameters["scope"]))
+            GatedStream(
+                stream["name"],
+                parameters["resource"],
+                alternatives(parameters["scope"]),
+                alternatives(parameters.get("parent_scope", ())),
+            )
         )
     return rows
 
@@ -67,7 +90,7 @@ class ScopeGate:
         """
         held = self._held_scopes()
         if held:
-            return [stream for stream in self._streams if held.intersection(stream.scopes)]
+            return [stream for stream in self._streams if stream.is_open_to(held)]
         with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
             readable = pool.map(self.can_read, self._streams)
             opened = [stream for stream, may in zip(self._streams, readable, strict=True) if may]
@@ -81,7 +104,7 @@ class ScopeGate:
         Raises:
             AirbyteTracedException: on any other answer than a JSON list.
         """
-        token = self._store.token(stream.scopes, self._budget)
+        token = self._store.token(stream.needs[-1], self._budget)
         response = self._get(stream, token)
         while response.status_code == 401 and token.is_warming_up:
             time.sleep(_WARM_UP_POLL)

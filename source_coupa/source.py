@@ -124,6 +124,7 @@ class SourceCoupa(YamlDeclarativeSource):
             for configured in catalog.streams
             if configured.stream.name not in known
         ]
+        self._select_columns(catalog)
         yield from told_once(chain(unknown, super().read(logger, config, catalog, state)))
 
     def streams(self, config: Mapping[str, Any]) -> list[Any]:
@@ -131,6 +132,16 @@ class SourceCoupa(YamlDeclarativeSource):
         settings = CoupaConfig.parse(self._config)
         shared_store(settings).scopes = self._scopes()
         return super().streams(config)
+
+    def _select_columns(self, catalog: ConfiguredAirbyteCatalog) -> None:
+        """Tells each stream's retriever which columns the connection selects: those that are left
+        in the configured catalog."""
+        selected = {
+            configured.stream.name: list(configured.stream.json_schema.get("properties", {}))
+            for configured in catalog.streams
+        }
+        for stream in self.resolved_manifest["streams"]:
+            stream["retriever"]["selected_columns"] = selected.get(stream["name"])
 
     def _check_access(self, logger: logging.Logger) -> None:
         gate = self._gate(())
@@ -161,15 +172,15 @@ class SourceCoupa(YamlDeclarativeSource):
         return gated_streams(self.resolved_manifest)
 
     def _scopes(self) -> tuple[str, ...]:
-        scopes = (scope for stream in self._gated_streams() for scope in stream.scopes)
-        return tuple(dict.fromkeys(scopes))
+        needs = (scopes for stream in self._gated_streams() for scopes in stream.needs)
+        return tuple(dict.fromkeys(chain.from_iterable(needs)))
 
     def _log_closed_streams(self, logger: logging.Logger, opened: set[str]) -> None:
         for stream in self._gated_streams():
             if stream.name not in opened:
                 logger.warning(
                     f"Stream {stream.name} is not available: the OAuth client lacks the scope "
-                    f"{' or '.join(stream.scopes)}."
+                    f"{' and '.join(' or '.join(scopes) for scopes in stream.needs)}."
                 )
 
 

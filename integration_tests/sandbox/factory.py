@@ -39,7 +39,12 @@ class Plan:
 
 
 def make_table(
-    resource: Resource, plan: Plan, *, clock: Callable[[], datetime], seed: int
+    resource: Resource,
+    plan: Plan,
+    *,
+    clock: Callable[[], datetime],
+    seed: int,
+    parents: Table | None = None,
 ) -> Table:
     """A table after `plan`; the same seed and clock give the same rows.
 
@@ -50,7 +55,7 @@ def make_table(
     pool = _pool(resource, plan.size or resource.size, seed)
     documented = documented_records(resource.path)[: plan.rows] if plan.documented else []
     rows = _rows(plan.rows - len(documented), plan.spread, pool.blueprints, clock(), random)
-    table = Table(resource, pool=pool, rows=rows, clock=clock, seed=seed)
+    table = Table(resource, pool=pool, rows=rows, clock=clock, seed=seed, parents=parents)
     for record in documented:
         table.add(record)
     return table

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from .blueprint import Record
 from .generators.expenses import expense_line, expense_report
 from .generators.invoices import invoice
+from .generators.nested import invoice_comment, user_address
 from .generators.users import user
 
 
@@ -18,6 +19,7 @@ class Resource:
     """One entry under `/api/`."""
 
     path: str
+    """`invoices`; of a list below each record of another, `users/:user_id/addresses`."""
     scopes: frozenset[str]
     """Any one of them opens the resource."""
     xml_root: str
@@ -29,6 +31,12 @@ class Resource:
     """A text attribute that random edits change."""
     updates: bool = True
     """Whether records have `updated-at`."""
+
+    @property
+    def parent(self) -> str | None:
+        """Path of the resource below whose records the lists are."""
+        head, found, _ = self.path.partition("/:")
+        return head if found else None
 
     @property
     def object_name(self) -> str:
@@ -64,6 +72,22 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
                 8_000,
                 invoice,
                 "internal-note",
+            ),
+            Resource(
+                "users/:user_id/addresses",
+                frozenset({"core.user.read"}),
+                "addresses",
+                600,
+                user_address,
+                "street2",
+            ),
+            Resource(
+                "invoices/:invoice_id/comments",
+                frozenset({"core.invoice.read"}),
+                "comments",
+                600,
+                invoice_comment,
+                "comments",
             ),
         )
     }
