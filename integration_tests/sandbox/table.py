@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone, tzinfo
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -31,17 +32,28 @@ class Row:
 
 
 class Pool:
-    """The bodies that the generated rows of a table share. Never changes."""
+    """The bodies that the generated rows of a table share, made when the first one is needed.
 
-    def __init__(self, blueprints: Iterable[Blueprint]) -> None:
-        self.blueprints = tuple(blueprints)
-        self.attributes: frozenset[str] = frozenset().union(
+    Most tests leave most of the tables empty.
+    """
+
+    def __init__(self, make: Callable[[], Iterable[Blueprint]]) -> None:
+        self._make = make
+
+    @cached_property
+    def blueprints(self) -> tuple[Blueprint, ...]:
+        """The bodies; they never change."""
+        return tuple(self._make())
+
+    @cached_property
+    def attributes(self) -> frozenset[str]:
+        """Every attribute path in them: see _attributes."""
+        return frozenset().union(
             *(
                 _attributes(json.loads(body.render(1, 0, 0, timezone.utc)))
                 for body in self.blueprints
             )
         )
-        """Every attribute path in them: see _attributes."""
 
 
 class Table:
@@ -75,7 +87,7 @@ class Table:
         self._clock = clock
         self._random = Random(f"{seed}/{resource.path}/edits")
         self._orders: OrderedDict[object, list[Row]] = OrderedDict()
-        self._attributes = set(pool.attributes)
+        self._attributes: set[str] = set()
         self._parents = parents
         self.owners: dict[int, int] = (
             {id: self._some_parent() for id in self._ids} if parents else {}
@@ -213,7 +225,8 @@ class Table:
 
     def knows(self, path: Sequence[str]) -> bool:
         """Whether a record of this table has this attribute (underscored names, outer first)."""
-        return "/".join(path) in self._attributes
+        name = "/".join(path)
+        return name in self._attributes or name in self._pool.attributes
 
     def row(self, id: int) -> Row | None:
         """The row with this id."""
