@@ -87,6 +87,19 @@ class Present:
     def __call__(self) -> datetime:
         return self.now
 
+    @classmethod
+    def patched(cls, patch: pytest.MonkeyPatch) -> Present:
+        """What the CDK's windows and the connector take for now while `patch` lasts."""
+        present = cls()
+        clock = SimpleNamespace(fromisoformat=datetime.fromisoformat, now=lambda zone: present.now)
+        patch.setattr(windows, "datetime", clock)
+        patch.setattr(
+            datetime_stream_state_converter,
+            "ab_datetime_now",
+            lambda: AirbyteDateTime.from_datetime(present.now),
+        )
+        return present
+
     def pass_by(self, **time: float) -> None:
         """Moves on by the keyword arguments of a timedelta."""
         self.now += timedelta(**time)
@@ -95,16 +108,7 @@ class Present:
 @pytest.fixture
 def present(monkeypatch: pytest.MonkeyPatch) -> Present:
     """What the CDK's windows and the connector take for now; give it to a sandbox as `clock`."""
-    present = Present()
-
-    clock = SimpleNamespace(fromisoformat=datetime.fromisoformat, now=lambda zone: present.now)
-    monkeypatch.setattr(windows, "datetime", clock)
-    monkeypatch.setattr(
-        datetime_stream_state_converter,
-        "ab_datetime_now",
-        lambda: AirbyteDateTime.from_datetime(present.now),
-    )
-    return present
+    return Present.patched(monkeypatch)
 
 
 @pytest.fixture
