@@ -24,15 +24,18 @@ ROWS = 6
 DAYS = 9
 
 
-def full_record(schema: str, id: int) -> Record:
-    """A record with every field of a schema, lists filled."""
+def full_record(path: str, id: int) -> Record:
+    """A record of a resource with every field of its schema, lists filled."""
+    generate = RESOURCES[path].generate
+    if path in HAND_MADE:
+        generate = FromSchema(next(stream.schema for stream in STREAMS if stream.path == path))
     for seed in range(1_000):
-        record = FromSchema(schema)(Random(seed), 0)
-        if None not in record.values() and len(record) > 1:
+        record = generate(Random(seed), 0)
+        if None not in record.values():
             body = Blueprint(record).render(id, None, None, timezone.utc)
             printed: Record = json.loads(body)
             return printed
-    raise AssertionError(f"no record of {schema} is full")
+    raise AssertionError(f"no record of {path} is full")
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +50,11 @@ def read() -> Iterator[tuple[Sandbox, EntrypointOutput]]:
         instants = [present.now - timedelta(days=day) for day in range(1, DAYS)]
         rows = dict.fromkeys(RESOURCES, ROWS)
         with Sandbox(rows, dialect=UNLIMITED, spread=instants, clock=present) as sandbox:
-            for path in HAND_MADE:
-                schema = next(s.schema for s in STREAMS if s.path == path)
-                record = full_record(schema, sandbox.tables[path].ids()[-1] + 1)
-                yesterday = (present.now - timedelta(days=1)).isoformat()
-                sandbox.tables[path].add({**record, "created-at": None, "updated-at": yesterday})
+            yesterday = (present.now - timedelta(days=1)).isoformat()
+            for path, table in sandbox.tables.items():
+                record = full_record(path, table.ids()[-1] + 1)
+                changed = {"updated-at": yesterday} if RESOURCES[path].updates else {}
+                table.add({**record, **changed})
             start = (present.now - timedelta(days=DAYS)).strftime("%Y-%m-%dT%H:%M:%SZ")
             names = [stream.name for stream in STREAMS]
             yield sandbox, run_read(sandbox, names, start_date=start)
