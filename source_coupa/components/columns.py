@@ -113,9 +113,10 @@ class Columns:
         before = {record["id"]: record for record in page}
         for record in again:
             full = before.get(record.get("id"))
-            if full is None or _was_changed(full, record):
-                continue
-            differing = self._compare_record(_named(full), _named(record))
+            if full is not None and not _was_changed(full, record):
+                differing = self._compare_record(_named(full), _named(record))
+            else:
+                differing = None if record.get("id") else "id"
             if differing is not None:
                 self.give_up(f"Coupa sends {differing} in another form when it is asked for alone")
                 return
