@@ -44,6 +44,7 @@ def command(args: Sequence[str]) -> None:
             config=SourceCoupa.read_config(config_path) if config_path else None,
             state=SourceCoupa.read_state(state_path) if state_path else None,
             config_path=config_path,
+            with_streams=args[:1] not in (["spec"], ["check"]),
         )
         launch(source, args)
     except AirbyteTracedException as error:

@@ -19,9 +19,12 @@ from airbyte_cdk.models import (
     Status,
     StreamDescriptor,
 )
+from airbyte_cdk.sources.declarative.concurrent_declarative_source import (
+    ConcurrentDeclarativeSource,
+)
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import HTTPAPIBudget
-from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
@@ -39,7 +42,7 @@ _DISCOVER_RETRY_WAITS = (1.0, 2.0, 5.0)
 _T = TypeVar("_T")
 
 
-class SourceCoupa(YamlDeclarativeSource):
+class SourceCoupa(ConcurrentDeclarativeSource):
     """Coupa as an Airbyte source."""
 
     def __init__(
@@ -48,21 +51,35 @@ class SourceCoupa(YamlDeclarativeSource):
         config: Mapping[str, Any] | None = None,
         state: list[AirbyteStateMessage] | None = None,
         config_path: str | None = None,
+        *,
+        with_streams: bool = True,
     ) -> None:
         """The CDK reads settings and state when a source is made, not when it is used.
 
         Args:
-            catalog: the configured catalog, for `read`.
+            catalog: the configured catalog, for `read`; other streams are then not built, which
+                would take the CDK a second.
             config: the settings as the user entered them; None for `spec`.
             state: the state messages to go on from.
             config_path: where settings that the manifest migrates are written back.
+            with_streams: whether streams are needed at all; `spec` and `check` do without.
         """
+        manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
+        self._all_streams = gated_streams(manifest)
+        if not with_streams:
+            manifest["streams"] = []
+        elif catalog is not None:
+            selected = {configured.stream.name for configured in catalog.streams}
+            manifest["streams"] = [
+                stream
+                for stream in manifest["streams"]
+                if stream["$parameters"]["name"] in selected
+            ]
         super().__init__(
-            # absolute: the CDK would prefer a manifest.yaml in the current folder
-            path_to_yaml=str(MANIFEST),
             catalog=catalog,
             config=config,
             state=state,
+            source_config=manifest,
             config_path=config_path,
         )
 
@@ -116,7 +133,7 @@ class SourceCoupa(YamlDeclarativeSource):
         Raises:
             AirbyteTracedException: at the end if a stream failed.
         """
-        known = {stream.name for stream in self._gated_streams()}
+        known = {stream.name for stream in self._all_streams}
         unknown = [
             errors.unknown_stream(configured.stream.name).as_airbyte_message(
                 StreamDescriptor(name=configured.stream.name)
@@ -148,7 +165,10 @@ class SourceCoupa(YamlDeclarativeSource):
         opened = gate.open_streams()
         self._log_closed_streams(logger, {stream.name for stream in opened})
         failure = errors.access_refused(stream.name for stream in opened)
+        first_of_list: dict[str, GatedStream] = {}
         for stream in opened:
+            first_of_list.setdefault(stream.resource, stream)
+        for stream in first_of_list.values():
             try:
                 if gate.can_read(stream):
                     return
@@ -166,17 +186,14 @@ class SourceCoupa(YamlDeclarativeSource):
         budget = self._constructor.create_component(
             HTTPAPIBudget, self.resolved_manifest["api_budget"], self._config
         )
-        return ScopeGate(store, self._gated_streams(), budget)
-
-    def _gated_streams(self) -> list[GatedStream]:
-        return gated_streams(self.resolved_manifest)
+        return ScopeGate(store, self._all_streams, budget)
 
     def _scopes(self) -> tuple[str, ...]:
-        needs = (scopes for stream in self._gated_streams() for scopes in stream.needs)
+        needs = (scopes for stream in self._all_streams for scopes in stream.needs)
         return tuple(dict.fromkeys(chain.from_iterable(needs)))
 
     def _log_closed_streams(self, logger: logging.Logger, opened: set[str]) -> None:
-        for stream in self._gated_streams():
+        for stream in self._all_streams:
             if stream.name not in opened:
                 logger.warning(
                     f"Stream {stream.name} is not available: the OAuth client lacks the scope "

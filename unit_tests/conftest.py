@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import backoff._sync
 import pytest
-from airbyte_cdk.sources.declarative import concurrent_declarative_source, yaml_declarative_source
+from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
 from airbyte_cdk.sources.streams.concurrent.state_converters import datetime_stream_state_converter
 from airbyte_cdk.sources.streams.http import rate_limiting
@@ -21,7 +21,7 @@ from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.harness import forget_shared_parts
-from source_coupa import oauth, scopes
+from source_coupa import oauth, scopes, source
 from source_coupa.components import fetchers, pages, windows
 
 
@@ -36,7 +36,7 @@ def _yaml_parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(concurrent_declarative_source, "safe_load_yaml", parse)
-        patch.setattr(yaml_declarative_source, "safe_load_yaml", load)
+        patch.setattr(source, "safe_load_yaml", load)
         yield
 
 
