@@ -27,6 +27,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from source_coupa import errors
+from source_coupa.catalog import describe
 from source_coupa.config import CoupaConfig
 from source_coupa.failures import told_once
 from source_coupa.oauth import TokenStore, shared_store
@@ -51,35 +52,31 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         config: Mapping[str, Any] | None = None,
         state: list[AirbyteStateMessage] | None = None,
         config_path: str | None = None,
-        *,
-        with_streams: bool = True,
     ) -> None:
         """The CDK reads settings and state when a source is made, not when it is used.
 
         Args:
-            catalog: the configured catalog, for `read`; other streams are then not built, which
-                would take the CDK a second.
+            catalog: the configured catalog, for `read`. The CDK gets to know only its streams,
+                all streams without one: to build those takes it seconds.
             config: the settings as the user entered them; None for `spec`.
             state: the state messages to go on from.
             config_path: where settings that the manifest migrates are written back.
-            with_streams: whether streams are needed at all; `spec` and `check` do without.
         """
-        manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
-        self._all_streams = gated_streams(manifest)
-        if not with_streams:
-            manifest["streams"] = []
-        elif catalog is not None:
-            selected = {configured.stream.name for configured in catalog.streams}
-            manifest["streams"] = [
-                stream
-                for stream in manifest["streams"]
-                if stream["$parameters"]["name"] in selected
-            ]
+        self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
+        self._all_streams = gated_streams(self._manifest)
+        selected = catalog and {configured.stream.name for configured in catalog.streams}
         super().__init__(
             catalog=catalog,
             config=config,
             state=state,
-            source_config=manifest,
+            source_config={
+                **self._manifest,
+                "streams": [
+                    stream
+                    for stream in self._manifest["streams"]
+                    if selected is None or stream["$parameters"]["name"] in selected
+                ],
+            },
             config_path=config_path,
         )
 
@@ -116,9 +113,12 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         """
         opened = {stream.name for stream in self._gate(_DISCOVER_RETRY_WAITS).open_streams()}
         self._log_closed_streams(logger, opened)
-        catalog = super().discover(logger, config)
         return AirbyteCatalog(
-            streams=[stream for stream in catalog.streams if stream.name in opened]
+            streams=[
+                describe(stream, self._manifest["definitions"])
+                for stream in self._manifest["streams"]
+                if stream["$parameters"]["name"] in opened
+            ]
         )
 
     def read(
@@ -133,7 +133,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         Raises:
             AirbyteTracedException: at the end if a stream failed.
         """
-        known = {stream.name for stream in self._all_streams}
+        known = {stream["name"] for stream in self.resolved_manifest["streams"]}
         unknown = [
             errors.unknown_stream(configured.stream.name).as_airbyte_message(
                 StreamDescriptor(name=configured.stream.name)
@@ -145,7 +145,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         yield from told_once(chain(unknown, super().read(logger, config, catalog, state)))
 
     def streams(self, config: Mapping[str, Any]) -> list[Any]:
-        """All streams of the manifest; one without its scope fails when it is read, by name."""
+        """The streams of the catalog; one without its scope fails when it is read, by name."""
         settings = CoupaConfig.parse(self._config)
         shared_store(settings).scopes = self._scopes()
         return super().streams(config)
