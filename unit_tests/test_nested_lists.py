@@ -12,6 +12,7 @@ from integration_tests.harness import discover, final_states, records_by_stream,
 from integration_tests.sandbox import (
     Dialect,
     Fault,
+    LiveEdits,
     Record,
     RequestRecord,
     Sandbox,
@@ -198,6 +199,26 @@ def test_requests_under_way_are_bounded_over_all_lists() -> None:
         sandbox.latency = 0.02
         run_read(sandbox, ["user_addresses"], num_workers=3)
         assert 2 <= sandbox.peak_concurrency() <= 3
+
+
+def test_no_untouched_record_is_lost_under_live_edits_of_both() -> None:
+    with users(80, 300) as sandbox:
+        addresses = sandbox.tables[ADDRESSES]
+        before = {id: addresses.owners[id] for id in addresses.ids()}
+        edits = LiveEdits(3, 2, ["users", ADDRESSES], inserts=1.0, edits=2.0, deletes=1.0)
+        sandbox.before_each(edits)
+        output = run_read(sandbox, ["user_addresses"])
+        assert messages_of(output) == []
+        read = [record["id"] for record in records_by_stream(output)["user_addresses"]]
+        assert len(read) == len(set(read))
+        assert len(edits.deleted["users"]) > 5, "hardly any parent was deleted: this tests nothing"
+        touched = edits.edited[ADDRESSES] | edits.deleted[ADDRESSES]
+        untouched = {
+            id
+            for id, owner in before.items()
+            if id not in touched and owner not in edits.deleted["users"]
+        }
+        assert untouched <= set(read)
 
 
 def test_a_second_sync_reads_all_lists_again() -> None:

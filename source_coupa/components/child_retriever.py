@@ -32,11 +32,12 @@ class ChildRetriever(KeysetRetriever):
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
+        key = self.primary_key
         self._list = Rows(
             resource=self._resource,
             path=parameters["rows"],
             parent=parameters["parent"],
-            need_ids="id" in (self.primary_key or ()),
+            need_ids="id" in ([key] if isinstance(key, str) else key or ()),
         )
         self._cursor_field = f"{parameters['parent']}_{UPDATED_AT}"
 

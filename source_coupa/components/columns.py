@@ -38,9 +38,9 @@ class Columns:
     """Columns of a stream, by their names with underscores; safe to share between threads.
 
     They are proved by asking for one page twice, in full and in part: each column has to come back
-    the same in records that did not change in between. A column without any value on that page
-    stays unproved until a later page has one. Until all are proved, and for good once one differs
-    or the query is refused, full records are read.
+    the same in records that did not change in between. That needs a page on which none of them is
+    missing, or empty where it is an object or list. Until all are proved, and for good once one
+    differs or the query is refused, full records are read.
 
     Args:
         stream: for the log.
@@ -65,6 +65,7 @@ class Columns:
         self._tell = tell
         self._unproved = set() if are_sure else set(self._names)
         self._proofs = 0
+        self._is_waiting = False
         self._lock = threading.Lock()
         self._fields = json.dumps(
             [ALL_CUSTOM_FIELDS if name in ALL_CUSTOM_FIELDS else name for name in self._names],
@@ -92,7 +93,7 @@ class Columns:
         if self._are_given_up or not self._unproved or not self._lock.acquire(blocking=False):
             return
         try:
-            if self._proofs < MOST_PROOFS and self._can_prove_more(page):
+            if self._proofs < MOST_PROOFS and self._can_be_proved_on(page):
                 self._proofs += 1
                 again = ask_again({"fields": self._fields})
                 if not self._are_given_up:
@@ -100,14 +101,24 @@ class Columns:
         finally:
             self._lock.release()
 
-    def _can_prove_more(self, page: list[Record]) -> bool:
-        if not self._proofs:
-            return True
-        return any(
-            record.get(name, _ABSENT) not in _EMPTY
+    def _can_be_proved_on(self, page: list[Record]) -> bool:
+        shown = {
+            name
             for record in map(_named, page)
             for name in self._unproved
-        )
+            if self._is_shown(record.get(name, _ABSENT), name)
+        }
+        if (missing := self._unproved - shown) and not self._is_waiting:
+            self._is_waiting = True
+            self._tell(
+                f"{self._stream}: reading full records until there is something to compare in "
+                f"{', '.join(sorted(missing))}."
+            )
+        return not missing
+
+    def _is_shown(self, value: Any, name: str) -> bool:
+        """Whether a value tells something about the form of its column."""
+        return value is not _ABSENT and (value not in _EMPTY or name not in self._nested)
 
     def _compare(self, page: list[Record], again: list[Record]) -> None:
         before = {record["id"]: record for record in page}
@@ -125,11 +136,6 @@ class Columns:
                 f"{self._stream}: asking Coupa for {len(self._names)} columns only, which came as "
                 "they do in full records."
             )
-        elif self._proofs == 1:
-            self._tell(
-                f"{self._stream}: reading full records until there is a value to compare for "
-                f"{', '.join(sorted(self._unproved))}."
-            )
 
     def _compare_record(self, full: Record, part: Record) -> str | None:
         """The name of a column that differs; notes the columns that are proved."""
@@ -137,7 +143,7 @@ class Columns:
             value, again = full.get(name, _ABSENT), part.get(name, _ABSENT)
             if not _are_same(value, again):
                 return name
-            if again is not _ABSENT and (again not in _EMPTY or name not in self._nested):
+            if self._is_shown(again, name):
                 self._unproved.discard(name)
         return None
 
