@@ -172,11 +172,13 @@ def test_a_parent_whose_absence_cannot_be_proved_is_not_passed_by(
         assert NOT_OFFERED in messages_of(run_read(sandbox, ["user_addresses"]))
 
 
-def test_after_a_list_that_failed_no_others_are_asked_for() -> None:
+@pytest.mark.parametrize("status", [404, 409])
+def test_after_a_list_that_failed_no_others_are_asked_for(status: int) -> None:
     with users(400, 10) as sandbox:
-        sandbox.faults.add(Fault("status", status=404, resource=ADDRESSES))
+        sandbox.faults.add(Fault("status", status=status, resource=ADDRESSES))
         output = run_read(sandbox, ["user_addresses"], num_workers=2)
-        assert NOT_OFFERED in messages_of(output)
+        assert messages_of(output)
+        assert last_status(output, "user_addresses") != COMPLETE
         assert len(lists_asked(sandbox)) <= 4
         assert len(messages_of(output)) <= 4
 
