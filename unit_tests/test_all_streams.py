@@ -12,12 +12,12 @@ import pytest
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import records_by_stream, run_read
+from integration_tests.reference.manifest import STREAMS
 from integration_tests.sandbox import HAND_MADE, RESOURCES, Record, Sandbox
 from integration_tests.sandbox.blueprint import Blueprint
 from integration_tests.sandbox.generators.from_schema import FromSchema
 
 from .conftest import Present
-from .manifest import STREAMS
 from .truth import UNLIMITED, as_message
 
 ROWS = 6

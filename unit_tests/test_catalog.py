@@ -13,10 +13,10 @@ from airbyte_cdk.sources.declarative.concurrent_declarative_source import (
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import configured_catalog
+from integration_tests.reference.manifest import STREAMS
 from integration_tests.sandbox import Sandbox
 from source_coupa import SourceCoupa
 
-from .manifest import STREAMS
 from .truth import UNLIMITED
 
 LOGGER = logging.getLogger("test")

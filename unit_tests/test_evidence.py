@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from integration_tests.reference.manifest import STREAMS, StreamRow
+
 from .evidence import Field, endpoints, fields
-from .manifest import STREAMS, StreamRow
 from .test_schemas import load, types
 
 LISTED = {endpoint.object for path, endpoint in endpoints().items() if "/:" not in path}

@@ -31,6 +31,7 @@ from integration_tests.harness import (
     run_process,
     run_read,
 )
+from integration_tests.reference.manifest import STREAMS, StreamRow
 from integration_tests.sandbox import Fault, Refusal, Sandbox
 from integration_tests.sandbox.resources import ALL_SCOPES
 from source_coupa import http
@@ -39,7 +40,6 @@ from source_coupa.oauth import TokenStore
 from source_coupa.scopes import GatedStream, ScopeGate
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, failures, small_sandbox, statuses, traces
-from unit_tests.manifest import STREAMS, StreamRow
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
-MANIFEST: dict[str, Any] = yaml.load(
-    (ROOT / "source_coupa" / "manifest.yaml").read_text(encoding="utf-8"), Loader=yaml.CSafeLoader
-)
+ROOT = Path(__file__).resolve().parents[2]
+_TEXT = (ROOT / "source_coupa" / "manifest.yaml").read_text(encoding="utf-8")
+MANIFEST: dict[str, Any] = yaml.load(_TEXT, Loader=yaml.CSafeLoader)
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,7 @@ class StreamRow:
         parent: what one record of the resource is called, "" without one.
         base: the definition that it is based on.
         schema: the name of its schema file.
+        area: the comment above it and its like.
     """
 
     name: str
@@ -42,6 +43,12 @@ class StreamRow:
     parent: str
     base: str
     schema: str
+    area: str
+
+    @property
+    def resource(self) -> str:
+        """The list that is asked for first; of a nested stream, that of its parents."""
+        return self.path.partition("/:")[0]
 
 
 def _definition(name: str) -> dict[str, Any]:
@@ -77,7 +84,22 @@ def _row(stream: dict[str, Any]) -> StreamRow:
         parent=parent,
         base=base,
         schema=parameters.get("schema_file", parameters["name"]),
+        area=_AREAS[parameters["name"]],
     )
+
+
+def _areas() -> dict[str, str]:
+    """The comment above each stream, by the stream's name."""
+    areas, area = {}, ""
+    for line in _TEXT.partition("\nstreams:\n")[2].partition("\n\n")[0].splitlines():
+        if line.startswith("  # "):
+            area = line.removeprefix("  # ")
+        elif named := re.search(r"\{name: (\w+)", line):
+            areas[named[1]] = area
+    return areas
+
+
+_AREAS = _areas()
 
 
 STREAMS = tuple(_row(stream) for stream in MANIFEST["streams"])
