@@ -70,10 +70,13 @@ def joins() -> Iterator[Join]:
     """The columns of the main streams that hold keys of others, by the schemas: `invoice_id`, or
     `supplier.id` of an object in the column `supplier`."""
     for stream in _main():
-        for column, field in _properties(stream).items():
+        properties = _properties(stream)
+        for column, field in properties.items():
             holder, is_object = column.removesuffix("_id"), "id" in field.get("properties", {})
             target = TARGETS.get(holder)
             if target is None or target == stream.name or target not in MAIN:
+                continue
+            if is_object and f"{column}_id" in properties:
                 continue
             if is_object and "object" in field["type"]:
                 yield Join(stream.name, f"{column}.id", target)
