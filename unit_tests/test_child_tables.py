@@ -174,8 +174,8 @@ def test_each_dialect_brings_all_rows_or_says_why_not(present: Present, name: st
 class Warehouse:
     """A database that keeps the newest row of each key, as destinations do."""
 
-    def __init__(self) -> None:
-        self._database = sqlite3.connect(":memory:")
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
         self._database.execute("create table invoices (id integer primary key, updated_at integer)")
         self._database.execute(
             "create table invoice_lines"
@@ -204,14 +204,20 @@ class Warehouse:
         return {row[0] for row in self._database.execute(query)}
 
 
+@pytest.fixture
+def warehouse() -> Iterator[Warehouse]:
+    database = sqlite3.connect(":memory:")
+    yield Warehouse(database)
+    database.close()
+
+
 def seconds(text: str) -> int:
     return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
 
 
 def test_lines_that_left_their_invoice_can_be_told_by_the_documented_query(
-    present: Present,
+    present: Present, warehouse: Warehouse
 ) -> None:
-    warehouse = Warehouse()
     with invoices(present) as sandbox:
         table = sandbox.tables["invoices"]
         streams = ["invoices", "invoice_lines"]
@@ -237,8 +243,10 @@ def test_lines_that_left_their_invoice_can_be_told_by_the_documented_query(
         assert warehouse.lines() - warehouse.current_lines()
 
 
-def test_three_syncs_under_live_edits_of_lines_together_give_the_truth(present: Present) -> None:
-    warehouse, random = Warehouse(), Random(5)
+def test_three_syncs_under_live_edits_of_lines_together_give_the_truth(
+    present: Present, warehouse: Warehouse
+) -> None:
+    random = Random(5)
     streams = ["invoices", "invoice_lines"]
 
     def edit_lines(sandbox: Sandbox, request: RequestRecord) -> None:
