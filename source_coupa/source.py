@@ -154,7 +154,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         """Tells each stream's retriever which columns the connection selects: those that are left
         in the configured catalog."""
         selected = {
-            configured.stream.name: list(configured.stream.json_schema.get("properties", {}))
+            configured.stream.name: list(configured.stream.json_schema.get("properties") or {})
             for configured in catalog.streams
         }
         for stream in self.resolved_manifest["streams"]:
