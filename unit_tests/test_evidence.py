@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from jsonschema import Draft7Validator
 
 from integration_tests.reference.manifest import STREAMS, StreamRow
+from integration_tests.sandbox import HAND_MADE, documented_records
 
 from .evidence import Field, endpoints, fields
-from .test_schemas import load, types
+from .test_schemas import load, snake_case, types
 
 LISTED = {endpoint.object for path, endpoint in endpoints().items() if "/:" not in path}
 """Objects that have a list of their own: a record only refers to them. All others are parts of it.
@@ -151,6 +153,29 @@ def test_fields_have_their_documented_types(stream: StreamRow) -> None:
         and not JSON_TYPES.get(place.field.type, set()) <= set(types(place.schema))
     ]
     assert wrong == []
+
+
+PRINTED = [
+    stream
+    for stream in STREAMS
+    if not stream.rows and stream.path not in HAND_MADE and documented_records(stream.path)
+]
+"""The others are tested in `test_schemas`."""
+CUSTOM_FIELDS = frozenset(
+    """
+    api_user attachment buyer custom_attach custom_field_2 custom_field_3 custom_field_4 date
+    height_passthrough project2 received test_text_field
+    """.split()  # noqa: SIM905
+)
+"""Fields of the printed orders, requisitions and items that their instances made themselves."""
+
+
+@pytest.mark.parametrize("stream", PRINTED, ids=lambda stream: stream.name)
+def test_a_printed_record_fits_the_schema(stream: StreamRow) -> None:
+    schema = load(stream.schema)
+    for record in map(snake_case, documented_records(stream.path)):
+        assert [error.json_path for error in Draft7Validator(schema).iter_errors(record)] == []
+        assert record.keys() - schema["properties"].keys() <= CUSTOM_FIELDS
 
 
 def test_no_exception_is_out_of_date() -> None:

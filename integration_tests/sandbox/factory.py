@@ -54,7 +54,8 @@ def make_table(
     random = Random(f"{seed}/{resource.path}")
     pool = _pool(resource, plan.size or resource.size, seed)
     documented = documented_records(resource.path)[: plan.rows] if plan.documented else []
-    rows = _rows(plan.rows - len(documented), plan.spread, pool, clock(), random)
+    taken = frozenset(record["id"] for record in documented)
+    rows = _rows(plan.rows - len(documented), plan.spread, pool, clock(), random, taken)
     if not resource.updates:
         rows = (replace(row, updated=None) for row in rows)
     table = Table(resource, pool=pool, rows=rows, clock=clock, seed=seed, parents=parents)
@@ -70,12 +71,22 @@ def _pool(resource: Resource, size: int, seed: int) -> Pool:
     return Pool(lambda: [Blueprint(resource.generate(random, size)) for _ in range(number)])
 
 
-def _rows(count: int, spread: Spread, pool: Pool, now: datetime, random: Random) -> Iterable[Row]:
+def _rows(
+    count: int,
+    spread: Spread,
+    pool: Pool,
+    now: datetime,
+    random: Random,
+    taken: frozenset[int],
+) -> Iterable[Row]:
+    """Rows with other ids than those that are `taken`."""
     newest = int((now - NEWEST).timestamp())
     oldest = newest - int(HISTORY.total_seconds())
     id = _FIRST_ID
     for position in range(count):
         id += random.randint(1, _LARGEST_GAP)
+        while id in taken:
+            id += 1
         place = position / count
         updated = _updated(place, position, spread, oldest, newest, random)
         created = oldest + int((place - _JITTER) * (newest - oldest)) - 1
