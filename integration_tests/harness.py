@@ -36,6 +36,7 @@ from source_coupa.run import command
 
 from .sandbox import Record, Sandbox
 
+# the tests of behaviour read these; test_all_streams reads every stream
 ALL_STREAMS = ("users", "expenses", "expense_lines", "invoices")
 RESOURCE_OF = {
     "users": "users",

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+import yaml
 from jsonschema import Draft7Validator
 
-from integration_tests.reference.manifest import STREAMS, StreamRow
+from integration_tests.reference.manifest import ROOT, STREAMS, StreamRow
 from integration_tests.sandbox import HAND_MADE, documented_records
 
 from .evidence import Field, endpoints, fields
@@ -153,6 +154,13 @@ def test_fields_have_their_documented_types(stream: StreamRow) -> None:
         and not JSON_TYPES.get(place.field.type, set()) <= set(types(place.schema))
     ]
     assert wrong == []
+
+
+def test_suggested_streams_exist() -> None:
+    metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
+    suggested = metadata["data"]["suggestedStreams"]["streams"]
+    assert set(suggested) <= {stream.name for stream in STREAMS}
+    assert suggested[:3] == ["users", "expenses", "expense_lines"]
 
 
 PRINTED = [
