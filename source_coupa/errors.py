@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 import requests
@@ -82,10 +82,12 @@ def missing_scope(scopes: Iterable[str]) -> AirbyteTracedException:
     )
 
 
-def no_scope_at_all(host: str, scopes: Iterable[str]) -> AirbyteTracedException:
+def no_scope_at_all(host: str, scopes: Sequence[str]) -> AirbyteTracedException:
+    """Names the first few of `scopes`; there are some sixty."""
     return config_error(
         f"{host} accepts the credentials, but the OAuth client may read nothing: add at least one "
-        f"of the scopes {', '.join(scopes)} to it in Coupa ({CLIENT_PAGE})."
+        f"of the scopes of the connector's documentation, such as {', '.join(scopes[:3])}, to it "
+        f"in Coupa ({CLIENT_PAGE})."
     )
 
 
@@ -96,10 +98,21 @@ def unknown_stream(name: str) -> AirbyteTracedException:
     )
 
 
-def access_refused(streams: Iterable[str]) -> AirbyteTracedException:
+def no_such_list(path: str, stream: str) -> AirbyteTracedException:
+    """For a list below a parent that exists; the manifest tells the same of other lists."""
     return config_error(
-        f"Coupa grants the scopes but refuses access to {', '.join(streams)}: check in Coupa "
-        f"({CLIENT_PAGE}) that the OAuth client is active and what its user may see."
+        f"This Coupa instance does not offer /api/{path} (HTTP 404): check the instance URL, or "
+        f"deselect the stream {stream}."
+    )
+
+
+def access_refused(streams: Iterable[str]) -> AirbyteTracedException:
+    """Names the first few streams; there are many."""
+    first, *others = list(streams)
+    named = ", ".join([first, *others[:2]]) + (" and others" if len(others) > 2 else "")
+    return config_error(
+        f"Coupa grants the scopes but refuses access to {named}: check in Coupa ({CLIENT_PAGE}) "
+        "that the OAuth client is active and what its user may see."
     )
 
 

@@ -8,6 +8,7 @@ Which status and body it answers to a wrong client or scope is not documented.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -33,6 +34,8 @@ RETRY_WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 """Seconds between the attempts to get a token while the endpoint is down."""
 
 _DEFAULT_LIFETIME = 3600.0
+_TOO_LONG = (400, 413, 414, 431)
+"""How a proxy may refuse a request for all scopes; one for a single scope then tells more."""
 _RENEW_AT = 20 / 24
 
 
@@ -43,6 +46,8 @@ class TokenAnswer(BaseModel):
 
     access_token: SecretStr = Field(min_length=1)
     expires_in: float = Field(default=_DEFAULT_LIFETIME, gt=0)
+    scope: str | None = None
+    """What was granted, if it is not what was asked for (RFC 6749 section 5.1)."""
 
 
 class OAuthError(BaseModel):
@@ -63,6 +68,8 @@ class Token(AuthBase):
     value: str = field(repr=False)
     minted: float
     renew_at: float
+    told_scopes: frozenset[str] = frozenset()
+    """The scopes that the endpoint says the token carries; empty if it does not say."""
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self.value}"
@@ -115,6 +122,19 @@ class TokenStore:
     def holds(self, scope: str, budget: APIBudget | None = None) -> bool:
         """Whether the client is granted `scope`; asks once and remembers the answer."""
         return self._granted(scope, budget) is not None
+
+    def held(self, budget: APIBudget | None = None) -> set[str] | None:
+        """Which of all scopes the client holds, found out by one request for a token with all of
+        them; None if it is refused, for that does not say which of them is missing.
+
+        Raises:
+            AirbyteTracedException: if there is an answer that is neither a token nor a refusal.
+        """
+        try:
+            token = self._mint(" ".join(self.scopes), budget)
+        except ScopeRefusedError:
+            return None
+        return set(token.told_scopes.intersection(self.scopes) or self.scopes)
 
     def reject(self, refused: Token) -> None:
         """Forgets a token that a resource refused, unless it may only be too fresh to work."""
@@ -200,13 +220,20 @@ class TokenStore:
             ) from None
         value = answer.access_token.get_secret_value()
         hide(value)
-        return Token(value=value, minted=asked, renew_at=asked + answer.expires_in * _RENEW_AT)
+        return Token(
+            value=value,
+            minted=asked,
+            renew_at=asked + answer.expires_in * _RENEW_AT,
+            told_scopes=frozenset(re.findall(r"[^\s,]+", answer.scope or "")),
+        )
 
     def _explain(self, response: requests.Response, scope: str) -> Exception:
         host, status = self.config.host, response.status_code
         if (failure := errors.refusal(host, response)) is not None:
             return failure
         code = _oauth_error(response) if status in (400, 401, 403) else None
+        if code is None and " " in scope and status in _TOO_LONG:
+            return ScopeRefusedError(scope)
         if code is None:
             return errors.not_coupa(host, f"its token endpoint answers with HTTP {status}")
         if code in ("server_error", "temporarily_unavailable"):

@@ -13,9 +13,12 @@ from typing import NoReturn
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint, launch
 from airbyte_cdk.exception_handler import init_uncaught_exception_handler
+from airbyte_cdk.models import ConfiguredAirbyteCatalog
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.source import SourceCoupa
+
+_NO_STREAMS = ConfiguredAirbyteCatalog(streams=[])
 
 
 def run() -> None:
@@ -41,7 +44,8 @@ def command(args: Sequence[str]) -> None:
     state_path = AirbyteEntrypoint.extract_state(args)
     try:
         source = SourceCoupa(
-            catalog=SourceCoupa.read_catalog(catalog_path) if catalog_path else None,
+            # without streams where none is read
+            catalog=SourceCoupa.read_catalog(catalog_path) if catalog_path else _NO_STREAMS,
             config=SourceCoupa.read_config(config_path) if config_path else None,
             state=SourceCoupa.read_state(state_path) if state_path else None,
             config_path=config_path,

@@ -15,7 +15,7 @@ from source_coupa import errors
 from source_coupa.http import send
 from source_coupa.oauth import Token, TokenStore
 
-_PARALLEL_REQUESTS = 8
+_PARALLEL_REQUESTS = 16
 _WARM_UP_POLL = 1.5
 
 
@@ -24,22 +24,45 @@ def alternatives(scope: str | Iterable[str]) -> tuple[str, ...]:
     return (scope,) if isinstance(scope, str) else tuple(scope)
 
 
+def scopes_of(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    """The scopes of which one is needed for a request, from the `$parameters` that apply to it:
+    `scope`, or where parents of a nested stream are read and have another one, `parent_scope`."""
+    of_parents = parameters.get("of_parents") and parameters.get("parent_scope")
+    return alternatives(of_parents or parameters["scope"])
+
+
 @dataclass(frozen=True)
 class GatedStream:
-    """A stream of the manifest, the resource it reads, and the scopes that open it."""
+    """A stream of the manifest, the resource it reads, and the scopes that open it: one of `scopes`
+    and, if its parents have others, one of `parent_scopes` too."""
 
     name: str
     resource: str
     scopes: tuple[str, ...]
+    parent_scopes: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> tuple[tuple[str, ...], ...]:
+        """One scope of each of these is needed."""
+        return (self.scopes, self.parent_scopes) if self.parent_scopes else (self.scopes,)
+
+    def is_open_to(self, held: set[str]) -> bool:
+        """Whether a client that holds these scopes may read the stream."""
+        return all(held.intersection(scopes) for scopes in self.needs)
 
 
 def gated_streams(manifest: Mapping[str, Any]) -> list[GatedStream]:
-    """The streams of a resolved manifest in its order."""
+    """The streams of a manifest, resolved or not, in its order."""
     rows = []
     for stream in manifest["streams"]:
         parameters = stream["$parameters"]
         rows.append(
-            GatedStream(stream["name"], parameters["resource"], alternatives(parameters["scope"]))
+            GatedStream(
+                parameters["name"],
+                parameters["resource"],
+                alternatives(parameters["scope"]),
+                alternatives(parameters.get("parent_scope", ())),
+            )
         )
     return rows
 
@@ -67,10 +90,11 @@ class ScopeGate:
         """
         held = self._held_scopes()
         if held:
-            return [stream for stream in self._streams if held.intersection(stream.scopes)]
+            return [stream for stream in self._streams if stream.is_open_to(held)]
+        lists = {_list_of(stream): stream for stream in self._streams}
         with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-            readable = pool.map(self.can_read, self._streams)
-            opened = [stream for stream, may in zip(self._streams, readable, strict=True) if may]
+            may_read = dict(zip(lists, pool.map(self._is_open, lists.values()), strict=True))
+        opened = [stream for stream in self._streams if may_read[_list_of(stream)]]
         if not opened:
             raise errors.no_scope_at_all(self._store.config.host, self._store.scopes)
         return opened
@@ -81,11 +105,22 @@ class ScopeGate:
         Raises:
             AirbyteTracedException: on any other answer than a JSON list.
         """
-        token = self._store.token(stream.scopes, self._budget)
+        return self._may_read(stream, self._first_page(stream))
+
+    def _is_open(self, stream: GatedStream) -> bool:
+        """As `can_read`, but a list that the instance does not offer hides nothing."""
+        response = self._first_page(stream)
+        return response.status_code == 404 or self._may_read(stream, response)
+
+    def _first_page(self, stream: GatedStream) -> requests.Response:
+        token = self._store.token(stream.needs[-1], self._budget)
         response = self._get(stream, token)
         while response.status_code == 401 and token.is_warming_up:
             time.sleep(_WARM_UP_POLL)
             response = self._get(stream, token)
+        return response
+
+    def _may_read(self, stream: GatedStream, response: requests.Response) -> bool:
         if response.status_code in (401, 403):
             return False
         host = self._store.config.host
@@ -100,6 +135,9 @@ class ScopeGate:
         return True
 
     def _held_scopes(self) -> set[str]:
+        held = self._store.held(self._budget)
+        if held is not None:
+            return held
         scopes = self._store.scopes
         with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
             answers = pool.map(lambda scope: self._store.holds(scope, self._budget), scopes)
@@ -115,6 +153,11 @@ class ScopeGate:
             auth=token,
         )
         return send(self._session, request, config=config, budget=self._budget)
+
+
+def _list_of(stream: GatedStream) -> tuple[str, tuple[str, ...]]:
+    """What is asked to see whether a stream can be read: many streams come from one list."""
+    return stream.resource, stream.needs[-1]
 
 
 def _is_json_list(response: requests.Response) -> bool:

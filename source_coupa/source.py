@@ -19,11 +19,15 @@ from airbyte_cdk.models import (
     Status,
     StreamDescriptor,
 )
+from airbyte_cdk.sources.declarative.concurrent_declarative_source import (
+    ConcurrentDeclarativeSource,
+)
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import HTTPAPIBudget
-from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from source_coupa import errors
+from source_coupa.catalog import describe
 from source_coupa.config import CoupaConfig
 from source_coupa.failures import told_once
 from source_coupa.oauth import TokenStore, shared_store
@@ -39,7 +43,7 @@ _DISCOVER_RETRY_WAITS = (1.0, 2.0, 5.0)
 _T = TypeVar("_T")
 
 
-class SourceCoupa(YamlDeclarativeSource):
+class SourceCoupa(ConcurrentDeclarativeSource):
     """Coupa as an Airbyte source."""
 
     def __init__(
@@ -52,17 +56,27 @@ class SourceCoupa(YamlDeclarativeSource):
         """The CDK reads settings and state when a source is made, not when it is used.
 
         Args:
-            catalog: the configured catalog, for `read`.
+            catalog: the configured catalog, for `read`. The CDK gets to know only its streams,
+                all streams without one: to build those takes it seconds.
             config: the settings as the user entered them; None for `spec`.
             state: the state messages to go on from.
             config_path: where settings that the manifest migrates are written back.
         """
+        self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
+        self._all_streams = gated_streams(self._manifest)
+        selected = catalog and {configured.stream.name for configured in catalog.streams}
         super().__init__(
-            # absolute: the CDK would prefer a manifest.yaml in the current folder
-            path_to_yaml=str(MANIFEST),
             catalog=catalog,
             config=config,
             state=state,
+            source_config={
+                **self._manifest,
+                "streams": [
+                    stream
+                    for stream in self._manifest["streams"]
+                    if selected is None or stream["$parameters"]["name"] in selected
+                ],
+            },
             config_path=config_path,
         )
 
@@ -99,9 +113,12 @@ class SourceCoupa(YamlDeclarativeSource):
         """
         opened = {stream.name for stream in self._gate(_DISCOVER_RETRY_WAITS).open_streams()}
         self._log_closed_streams(logger, opened)
-        catalog = super().discover(logger, config)
         return AirbyteCatalog(
-            streams=[stream for stream in catalog.streams if stream.name in opened]
+            streams=[
+                describe(stream, self._manifest["definitions"])
+                for stream in self._manifest["streams"]
+                if stream["$parameters"]["name"] in opened
+            ]
         )
 
     def read(
@@ -116,7 +133,7 @@ class SourceCoupa(YamlDeclarativeSource):
         Raises:
             AirbyteTracedException: at the end if a stream failed.
         """
-        known = {stream.name for stream in self._gated_streams()}
+        known = {stream["name"] for stream in self.resolved_manifest["streams"]}
         unknown = [
             errors.unknown_stream(configured.stream.name).as_airbyte_message(
                 StreamDescriptor(name=configured.stream.name)
@@ -124,20 +141,34 @@ class SourceCoupa(YamlDeclarativeSource):
             for configured in catalog.streams
             if configured.stream.name not in known
         ]
+        self._select_columns(catalog)
         yield from told_once(chain(unknown, super().read(logger, config, catalog, state)))
 
     def streams(self, config: Mapping[str, Any]) -> list[Any]:
-        """All streams of the manifest; one without its scope fails when it is read, by name."""
+        """The streams of the catalog; one without its scope fails when it is read, by name."""
         settings = CoupaConfig.parse(self._config)
         shared_store(settings).scopes = self._scopes()
         return super().streams(config)
+
+    def _select_columns(self, catalog: ConfiguredAirbyteCatalog) -> None:
+        """Tells each stream's retriever which columns the connection selects: those that are left
+        in the configured catalog."""
+        selected = {
+            configured.stream.name: list(configured.stream.json_schema.get("properties") or {})
+            for configured in catalog.streams
+        }
+        for stream in self.resolved_manifest["streams"]:
+            stream["retriever"]["selected_columns"] = selected.get(stream["name"])
 
     def _check_access(self, logger: logging.Logger) -> None:
         gate = self._gate(())
         opened = gate.open_streams()
         self._log_closed_streams(logger, {stream.name for stream in opened})
         failure = errors.access_refused(stream.name for stream in opened)
+        first_of_list: dict[str, GatedStream] = {}
         for stream in opened:
+            first_of_list.setdefault(stream.resource, stream)
+        for stream in first_of_list.values():
             try:
                 if gate.can_read(stream):
                     return
@@ -155,21 +186,18 @@ class SourceCoupa(YamlDeclarativeSource):
         budget = self._constructor.create_component(
             HTTPAPIBudget, self.resolved_manifest["api_budget"], self._config
         )
-        return ScopeGate(store, self._gated_streams(), budget)
-
-    def _gated_streams(self) -> list[GatedStream]:
-        return gated_streams(self.resolved_manifest)
+        return ScopeGate(store, self._all_streams, budget)
 
     def _scopes(self) -> tuple[str, ...]:
-        scopes = (scope for stream in self._gated_streams() for scope in stream.scopes)
-        return tuple(dict.fromkeys(scopes))
+        needs = (scopes for stream in self._all_streams for scopes in stream.needs)
+        return tuple(dict.fromkeys(chain.from_iterable(needs)))
 
     def _log_closed_streams(self, logger: logging.Logger, opened: set[str]) -> None:
-        for stream in self._gated_streams():
+        for stream in self._all_streams:
             if stream.name not in opened:
                 logger.warning(
                     f"Stream {stream.name} is not available: the OAuth client lacks the scope "
-                    f"{' or '.join(stream.scopes)}."
+                    f"{' and '.join(' or '.join(scopes) for scopes in stream.needs)}."
                 )
 
 

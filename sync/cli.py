@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from sync import client
 
 _DESCRIPTION = """\
-Syncs users, expenses, expense lines and invoices from Coupa into a DuckDB file, then syncs again
-to show that only changes come. Without --config, from a sandbox that is started for it and in
-which records are edited in between."""
+Syncs streams from Coupa into a DuckDB file, then syncs again to show that only changes come.
+Without --config, from a sandbox that is started for it and in which records are edited in
+between."""
 
 
 _READ_AGAIN = (
@@ -66,7 +66,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="the streams to sync; all that the client may read if left out",
+        help="the streams to sync; all that the client may read if left out, of the sandbox those "
+        "that have rows",
     )
     parser.add_argument(
         "--database",
@@ -93,7 +94,8 @@ def _sync_twice(
     console.print(f"Syncing {escape(instance)} into {database}, schema {schema}.")
     with client.opened(config, database=database, schema=schema, empty=bool(demo)) as coupa:
         coupa.check()
-        coupa.select([name for names in options.streams for name in names.split(",") if name])
+        named = [name for names in options.streams for name in names.split(",") if name]
+        coupa.select(named or (list(sandbox.RESOURCE_OF_STREAM) if demo else []))
         first = _sync(console, coupa, "First sync")
         sql = report.query_for(first)
         if sql:

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import backoff._sync
 import pytest
-from airbyte_cdk.sources.declarative import concurrent_declarative_source, yaml_declarative_source
+from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
 from airbyte_cdk.sources.streams.concurrent.state_converters import datetime_stream_state_converter
 from airbyte_cdk.sources.streams.http import rate_limiting
@@ -21,7 +21,7 @@ from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.harness import forget_shared_parts
-from source_coupa import oauth, scopes
+from source_coupa import oauth, scopes, source
 from source_coupa.components import fetchers, pages, ranges, windows
 
 
@@ -36,7 +36,7 @@ def _yaml_parsed_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(concurrent_declarative_source, "safe_load_yaml", parse)
-        patch.setattr(yaml_declarative_source, "safe_load_yaml", load)
+        patch.setattr(source, "safe_load_yaml", load)
         yield
 
 
@@ -87,6 +87,19 @@ class Present:
     def __call__(self) -> datetime:
         return self.now
 
+    @classmethod
+    def patched(cls, patch: pytest.MonkeyPatch) -> Present:
+        """What the CDK's windows and the connector take for now while `patch` lasts."""
+        present = cls()
+        clock = SimpleNamespace(fromisoformat=datetime.fromisoformat, now=lambda zone: present.now)
+        patch.setattr(windows, "datetime", clock)
+        patch.setattr(
+            datetime_stream_state_converter,
+            "ab_datetime_now",
+            lambda: AirbyteDateTime.from_datetime(present.now),
+        )
+        return present
+
     def pass_by(self, **time: float) -> None:
         """Moves on by the keyword arguments of a timedelta."""
         self.now += timedelta(**time)
@@ -95,16 +108,7 @@ class Present:
 @pytest.fixture
 def present(monkeypatch: pytest.MonkeyPatch) -> Present:
     """What the CDK's windows and the connector take for now; give it to a sandbox as `clock`."""
-    present = Present()
-
-    clock = SimpleNamespace(fromisoformat=datetime.fromisoformat, now=lambda zone: present.now)
-    monkeypatch.setattr(windows, "datetime", clock)
-    monkeypatch.setattr(
-        datetime_stream_state_converter,
-        "ab_datetime_now",
-        lambda: AirbyteDateTime.from_datetime(present.now),
-    )
-    return present
+    return Present.patched(monkeypatch)
 
 
 @pytest.fixture

@@ -118,7 +118,8 @@ def _manifest_sentences(part: Any) -> Iterator[str]:
     """The error messages that a user can see; those of ignored answers are not shown."""
     if isinstance(part, Mapping):
         if "error_message" in part and part.get("action") != "IGNORE":
-            yield re.sub(r"\{\{.*?\}\}", GAP, part["error_message"])
+            text = re.sub(r"\{%.*?%\}\s*", "", part["error_message"])
+            yield re.sub(r"\{\{.*?\}\}", GAP, text)
         for value in part.values():
             yield from _manifest_sentences(value)
     elif isinstance(part, list):

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from integration_tests.harness import RESOURCE_OF, records_by_stream, run_read
-from integration_tests.sandbox import RESOURCES, Record, Sandbox, documented_records
+from integration_tests.sandbox import HAND_MADE, Record, Sandbox, documented_records
 from source_coupa.components.keys import with_underscores
 
 from .conftest import Present
@@ -149,7 +149,7 @@ RENAMED: dict[str, Any] = {
 """Those of the values that have keys with hyphens themselves."""
 
 
-@pytest.mark.parametrize("resource", RESOURCES)
+@pytest.mark.parametrize("resource", HAND_MADE)
 def test_custom_fields_of_any_kind_are_kept_in_both_places(present: Present, resource: str) -> None:
     stream = next(name for name, path in RESOURCE_OF.items() if path == resource)
     names = {name: f"custom-{name.replace(' ', '-')}" for name in VALUES}

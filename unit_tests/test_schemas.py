@@ -70,9 +70,17 @@ JSON strings; as numbers they would lose digits."""
 
 FLOAT_FIELDS: Mapping[tuple[str, str], str] = {
     ("", "discount_percent"): "doc 0205: float",
+    ("", "discount_rate"): "doc 0064: float",
+    ("", "duration"): "Swagger R39 Task: float",
+    ("", "percentage"): "doc 0096: float",
+    ("", "price_change"): "Swagger R39 SupplierItem: float",
+    ("", "rate"): "docs 0215 and 0216: float",
+    ("", "reorder_point"): "Swagger R39 Item: float",
     ("", "tax_rate"): "doc 0205: float; 8.25 in the invoice of doc 0209",
+    ("charge_tax_lines", "rate"): "doc 0215: float",
     ("invoice_lines", "tax_rate"): "float in the XML of doc 0209",
     ("payment_term", "discount_rate"): "doc 0064: float; 2.0 in the suppliers of doc 0081",
+    ("payment_terms", "discount_rate"): "doc 0064: float",
     ("tax_code", "percentage"): "doc 0096: float",
     ("tax_lines", "rate"): "doc 0215: float",
     ("tcs_tax_lines", "rate"): "Swagger R39 TcsTaxLine: float",

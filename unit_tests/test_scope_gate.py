@@ -7,6 +7,7 @@ A scope that was taken away fails the streams that need it, and no other, when t
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable
@@ -30,7 +31,9 @@ from integration_tests.harness import (
     run_process,
     run_read,
 )
+from integration_tests.reference.manifest import STREAMS, StreamRow
 from integration_tests.sandbox import Fault, Refusal, Sandbox
+from integration_tests.sandbox.resources import ALL_SCOPES
 from source_coupa import http
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import TokenStore
@@ -40,14 +43,21 @@ from unit_tests.failing import ROWS, START_DATE, failures, small_sandbox, status
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 
-SCOPE_OF = {
-    "users": "core.user.read",
-    "expenses": "core.expense.read",
-    "expense_lines": "core.expense.read",
-    "invoices": "core.invoice.read",
-}
-SCOPES = tuple(dict.fromkeys(SCOPE_OF.values()))
+SCOPES = ("core.user.read", "core.expense.read", "core.invoice.read")
+"""Those of the streams in ALL_STREAMS."""
+EVERY_SCOPE = tuple(
+    dict.fromkeys(scope for stream in STREAMS for scope in (*stream.scopes, *stream.parent_scopes))
+)
 SOME_SCOPES = [subset for size in (1, 2, 3) for subset in combinations(SCOPES, size)]
+MORE_SCOPES = [
+    ("core.item.read",),
+    ("core.catalog.read", "core.sourcing.pending_supplier.read"),
+    ("core.sourcing.read", "core.sourcing.pending_supplier.read"),
+    ("core.uom.read", "core.object_translations.read"),
+    ("core.pay.virtual_cards.read", "core.contracts_template.read", "core.supplier_sites.read"),
+    EVERY_SCOPE[1:],
+]
+ALL_AT_ONCE = " ".join(EVERY_SCOPE)
 REFUSALS = [
     Refusal(400),
     Refusal(401),
@@ -60,12 +70,23 @@ REFUSALS = [
 
 
 def hold_only(sandbox: Sandbox, scopes: Iterable[str]) -> None:
-    sandbox.revoke(*SCOPES)
+    sandbox.revoke(*ALL_SCOPES)
     sandbox.grant(*scopes)
 
 
 def streams_of(scopes: Iterable[str]) -> list[str]:
-    return [stream for stream, scope in SCOPE_OF.items() if scope in scopes]
+    held = set(scopes)
+    return [
+        stream.name
+        for stream in STREAMS
+        if held.intersection(stream.scopes)
+        and (not stream.parent_scopes or held.intersection(stream.parent_scopes))
+    ]
+
+
+def lacking(stream: StreamRow) -> str:
+    needs = [" or ".join(scopes) for scopes in (stream.scopes, stream.parent_scopes) if scopes]
+    return " and ".join(needs)
 
 
 def discovered(run: CliRun) -> list[str]:
@@ -82,18 +103,54 @@ def asked_scopes(sandbox: Sandbox) -> Counter[str | None]:
     return Counter(request.form.get("scope") for request in sandbox.requests_for("oauth"))
 
 
-@pytest.mark.parametrize("scopes", SOME_SCOPES, ids=" ".join)
+@pytest.mark.parametrize("scopes", [*SOME_SCOPES, *MORE_SCOPES], ids=lambda s: " ".join(s[:3]))
 def test_a_client_sees_the_streams_of_its_scopes(scopes: tuple[str, ...]) -> None:
     with small_sandbox() as sandbox:
         hold_only(sandbox, scopes)
         run = discover(sandbox.config())
         assert discovered(run) == streams_of(scopes)
-        assert asked_scopes(sandbox) == dict.fromkeys(SCOPES, 1)
-        assert len(sandbox.requests) == len(SCOPES)
-        for stream, scope in SCOPE_OF.items():
-            line = f"Stream {stream} is not available: the OAuth client lacks the scope {scope}."
-            assert (line in logged(run)) == (scope not in scopes)
+        assert asked_scopes(sandbox) == dict.fromkeys([ALL_AT_ONCE, *EVERY_SCOPE], 1)
+        assert len(sandbox.requests) == 1 + len(EVERY_SCOPE)
+        for stream in STREAMS:
+            line = (
+                f"Stream {stream.name} is not available: the OAuth client lacks the scope "
+                f"{lacking(stream)}."
+            )
+            assert (line in logged(run)) == (stream.name not in streams_of(scopes))
         assert check(sandbox.config()).connection_status == {"status": "SUCCEEDED"}
+
+
+def test_a_client_with_every_scope_is_known_after_one_request() -> None:
+    with small_sandbox() as sandbox:
+        assert discovered(discover(sandbox.config())) == [stream.name for stream in STREAMS]
+        assert asked_scopes(sandbox) == {ALL_AT_ONCE: 1}
+
+
+@pytest.mark.parametrize("scopes", SOME_SCOPES[:2], ids=" ".join)
+def test_an_answer_that_tells_the_scopes_is_believed(scopes: tuple[str, ...]) -> None:
+    """An endpoint may grant less than was asked for, and then has to say so (RFC 6749)."""
+    with small_sandbox() as sandbox:
+        answer = {"access_token": "t", "expires_in": 86_399, "scope": " ".join(scopes)}
+        sandbox.faults.add(
+            for_scope(ALL_AT_ONCE, Fault("status", status=200, body=json.dumps(answer)))
+        )
+        assert discovered(discover(sandbox.config())) == streams_of(scopes)
+        assert asked_scopes(sandbox) == {ALL_AT_ONCE: 1}
+
+
+@pytest.mark.parametrize("name", ["503", "401 html", "web page", "dropped"])
+def test_a_request_for_all_scopes_that_fails_hides_no_stream(name: str, waits: Waits) -> None:
+    with small_sandbox() as sandbox:
+        sandbox.faults.add(for_scope(ALL_AT_ONCE, NO_REFUSALS[name]))
+        run = discover(sandbox.config())
+        assert (run.exit_code, run.of_type("CATALOG")) == (1, [])
+
+
+@pytest.mark.parametrize("status", [400, 413, 414, 431])
+def test_a_proxy_that_refuses_so_long_a_request_hides_no_stream(status: int) -> None:
+    with small_sandbox() as sandbox:
+        sandbox.faults.add(for_scope(ALL_AT_ONCE, Fault("status", status=status, body="html")))
+        assert discovered(discover(sandbox.config())) == [stream.name for stream in STREAMS]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +159,7 @@ def test_a_client_sees_the_streams_of_its_scopes(scopes: tuple[str, ...]) -> Non
 def test_a_refused_scope_is_understood_in_any_form(refusal: Refusal) -> None:
     with small_sandbox(bad_scope=refusal) as sandbox:
         hold_only(sandbox, ["core.expense.read"])
-        assert discovered(discover(sandbox.config())) == ["expenses", "expense_lines"]
+        assert discovered(discover(sandbox.config())) == streams_of(["core.expense.read"])
 
 
 def for_scope(scope: str, fault: Fault) -> Fault:
@@ -134,6 +191,7 @@ def test_a_failing_token_endpoint_hides_no_stream(
 ) -> None:
     monkeypatch.setattr(http, "TIMEOUT", (0.3, 0.3))
     with small_sandbox() as sandbox:
+        sandbox.revoke("core.inventory.asn.read")
         sandbox.faults.add(for_scope("core.expense.read", NO_REFUSALS[name]))
         run = discover(sandbox.config())
         assert run.exit_code == 1
@@ -143,9 +201,10 @@ def test_a_failing_token_endpoint_hides_no_stream(
 
 def test_a_token_endpoint_that_recovers_hides_no_stream(waits: Waits) -> None:
     with small_sandbox() as sandbox:
-        for scope in SCOPES:
+        hold_only(sandbox, SCOPES)
+        for scope in (ALL_AT_ONCE, *SCOPES):
             sandbox.faults.add(for_scope(scope, Fault("status", status=503, times=2)))
-        assert discovered(discover(sandbox.config())) == list(ALL_STREAMS)
+        assert discovered(discover(sandbox.config())) == streams_of(SCOPES)
 
 
 class TestTokenWithoutScope:
@@ -155,9 +214,9 @@ class TestTokenWithoutScope:
     def sandbox(self, request: pytest.FixtureRequest) -> Iterable[Sandbox]:
         dialect: dict[str, Any] = request.param
         with small_sandbox(**dialect) as sandbox:
-            for scope in SCOPES:
-                body = '{"error":"invalid_scope"}'
-                sandbox.faults.add(for_scope(scope, Fault("status", status=400, body=body)))
+            body = '{"error":"invalid_scope"}'
+            any_scope = Fault("status", status=400, body=body, resource="oauth")
+            sandbox.faults.add(replace(any_scope, when=lambda request: "scope" in request.form))
             yield sandbox
 
     every_refusal = pytest.mark.parametrize(
@@ -174,7 +233,7 @@ class TestTokenWithoutScope:
     ) -> None:
         hold_only(sandbox, scopes)
         assert discovered(discover(sandbox.config())) == streams_of(scopes)
-        assert asked_scopes(sandbox) == dict.fromkeys([*SCOPES, None], 1)
+        assert asked_scopes(sandbox) == dict.fromkeys([ALL_AT_ONCE, *EVERY_SCOPE, None], 1)
         assert check(sandbox.config()).connection_status == {"status": "SUCCEEDED"}
 
     @every_refusal
@@ -185,7 +244,7 @@ class TestTokenWithoutScope:
         assert {stream: len(rows) for stream, rows in records_by_stream(output).items()} == (
             dict.fromkeys(ALL_STREAMS, ROWS)
         )
-        assert asked_scopes(sandbox) == dict.fromkeys([*SCOPES, None], 1)
+        assert asked_scopes(sandbox) == dict.fromkeys([*EVERY_SCOPE, None], 1)
 
     @pytest.mark.parametrize(
         "sandbox",
@@ -206,7 +265,18 @@ class TestTokenWithoutScope:
                 r"may read nothing: add at least one of the scopes .*\(Setup >", message
             )
             assert all(scope in message for scope in SCOPES)
-        assert asked_scopes(sandbox) == dict.fromkeys([*SCOPES, None], 2)
+        asked = [ALL_AT_ONCE, *EVERY_SCOPE, None]
+        assert asked_scopes(sandbox) == dict.fromkeys(asked, 2)
+
+    @every_refusal
+    def test_hides_no_stream_for_a_list_that_the_instance_lacks(
+        self, sandbox: Sandbox, waits: Waits
+    ) -> None:
+        hold_only(sandbox, SCOPES)
+        sandbox.faults.add(Fault("status", status=404, resource="workers"))
+        assert sorted(discovered(discover(sandbox.config()))) == sorted(
+            [*streams_of(SCOPES), "workers"]
+        )
 
     @pytest.mark.parametrize("sandbox", [{}], indirect=True, ids=["one fails"])
     def test_is_no_reason_to_hide_a_stream_that_fails(self, sandbox: Sandbox) -> None:
@@ -218,7 +288,7 @@ class TestTokenWithoutScope:
 
 def test_a_client_without_any_scope_is_told_so() -> None:
     with small_sandbox(token_without_scope="refused") as sandbox:
-        sandbox.revoke(*SCOPES)
+        sandbox.revoke(*ALL_SCOPES)
         status = check(sandbox.config()).connection_status
         assert status["status"] == "FAILED"
         assert "accepts the credentials, but the OAuth client may read nothing" in status["message"]
@@ -249,7 +319,7 @@ def test_a_scope_that_was_taken_away_fails_its_streams_and_no_other(
     with small_sandbox(bad_scope=refusal) as sandbox:
         sandbox.revoke(taken)
         output = run_read(sandbox, start_date=START_DATE)
-        lost = streams_of([taken])
+        lost = [stream for stream in streams_of([taken]) if stream in ALL_STREAMS]
         assert sorted(failures(output)) == sorted(lost)
         for message, failure_type in failures(output).values():
             assert failure_type == FailureType.config_error

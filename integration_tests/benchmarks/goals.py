@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from . import figures
 from .readers.table import ONE_PAGE, OURS
-from .result import CostFigures, Result, SpeedFigures
+from .result import ColumnFigures, CostFigures, Result, SpeedFigures
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def _worst(values: Iterable[float], worst: Callable[[Sequence[float]], float]) -
 
 
 def _wrong_records(result: Result) -> float | None:
-    reads: list[SpeedFigures | CostFigures] = [*_ours(result), *result.cost]
+    reads: list[SpeedFigures | CostFigures | ColumnFigures] = [*_ours(result), *result.cost]
+    reads += result.columns
     return _worst((read.lost + read.duplicated + read.unknown for read in reads), max)
 
 

@@ -21,6 +21,9 @@ def report(result: Result, verdicts: Sequence[Verdict]) -> str:
     if result.cost:
         title = f"What a read of the connector costs (no latency, {COUPAS_LIMIT} requests/s)"
         parts.append(_titled(title, _cost(result)))
+    if result.columns:
+        title = "The same invoices with all columns and with ten of them"
+        parts.append(_titled(title, _columns(result)))
     if result.commands:
         title = f"Commands of the connector ({result.scale.latency_ms} ms per answer)"
         rows = [(c.command, f"{c.median_seconds:.2f}") for c in result.commands]
@@ -112,6 +115,31 @@ def _cost(result: Result) -> str:
             f"{c.peak_memory_mb:.0f}",
         )
         for c in result.cost
+    ]
+    return table(head, rows)
+
+
+def _columns(result: Result) -> str:
+    head = (
+        "columns",
+        "rows",
+        "requests",
+        "MB of answers",
+        "MB of output",
+        "seconds",
+        "CPU seconds",
+    )
+    rows = [
+        (
+            c.columns,
+            f"{c.rows:,}",
+            f"{c.requests:,}",
+            f"{c.answer_bytes / 1e6:,.1f}",
+            f"{c.output_bytes / 1e6:,.1f}",
+            f"{c.seconds:.1f}",
+            f"{c.cpu_seconds:.1f}",
+        )
+        for c in result.columns
     ]
     return table(head, rows)
 

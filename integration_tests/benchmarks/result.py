@@ -74,6 +74,27 @@ class CostFigures:
 
 
 @dataclass(frozen=True)
+class ColumnFigures:
+    """What one read of the connector moved with a selection of columns (see measures/columns.py).
+
+    Seconds go from the first request to the last record.
+    """
+
+    columns: str
+    rows: int
+    requests: int
+    answer_bytes: int
+    """Of the bodies of all answers."""
+    output_bytes: int
+    """Of the messages that hold records."""
+    seconds: float
+    cpu_seconds: float
+    lost: int
+    duplicated: int
+    unknown: int
+
+
+@dataclass(frozen=True)
 class Skipped:
     """What was not measured, and why."""
 
@@ -93,6 +114,7 @@ class Result:
     commands: list[CommandFigures] = field(default_factory=list)
     speed: list[SpeedFigures] = field(default_factory=list)
     cost: list[CostFigures] = field(default_factory=list)
+    columns: list[ColumnFigures] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
     @classmethod

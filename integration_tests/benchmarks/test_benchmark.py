@@ -20,7 +20,14 @@ from .process import BenchmarkError, run
 from .readers.reader import Reader, program
 from .readers.table import ONE_PAGE, OURS, READERS
 from .report import report, table
-from .result import CommandFigures, CostFigures, Result, Skipped, SpeedFigures
+from .result import (
+    ColumnFigures,
+    CommandFigures,
+    CostFigures,
+    Result,
+    Skipped,
+    SpeedFigures,
+)
 from .scale import FULL, PAGE_SIZE, QUICK, Load, Scale
 
 SMALL = dataclasses.replace(QUICK, latency_ms=0, speed=Load(120, 2_000), part_rows=100)
@@ -68,6 +75,22 @@ def _cost(**changes: Any) -> CostFigures:
     return dataclasses.replace(figures, **changes)
 
 
+def _columns(**changes: Any) -> ColumnFigures:
+    figures = ColumnFigures(
+        columns="ten",
+        rows=30_000,
+        requests=612,
+        answer_bytes=23_456_000,
+        output_bytes=19_000_000,
+        seconds=33.0,
+        cpu_seconds=7.0,
+        lost=0,
+        duplicated=0,
+        unknown=0,
+    )
+    return dataclasses.replace(figures, **changes)
+
+
 def _request(**changes: Any) -> dict[str, Any]:
     usual = {"resource": "invoices", "status": 200, "rows": 50, "query": {}, "started": 10.0}
     return {**usual, **changes}
@@ -79,11 +102,12 @@ def test_requests_are_sorted() -> None:
         _request(),
         _request(query={"fields": '["id"]', "limit": "1"}, rows=1),
         _request(query={"fields": '["id"]', "limit": "1"}, rows=0),
+        _request(query={"fields": '["id","status"]', "limit": "50"}),
         _request(status=429, rows=None),
         _request(rows=0),
         _request(status=None, rows=None),
     ]
-    assert figures.count_requests(log) == figures.Requests(total=6, refused=1, cuts=2, empty=2)
+    assert figures.count_requests(log) == figures.Requests(total=7, refused=1, cuts=2, empty=2)
     assert figures.first_request(log) == 4.0
 
 
@@ -139,10 +163,11 @@ def test_report_shows_every_figure_and_what_is_missing() -> None:
     result = Result.begun(FULL)
     result.speed = [_speed(data="mass_update", lost=1_234)]
     result.cost = [_cost()]
+    result.columns = [_columns()]
     result.commands = [CommandFigures("discover", 3.25, (3.25,))]
     result.skipped = [Skipped("dlt rest_api", "it is not there")]
     text = report(result, verdicts(result))
-    for word in ("mass update", "96.0%", "99.0%", "1,234", "2,857", "3.25", "NOT MET"):
+    for word in ("mass update", "96.0%", "99.0%", "1,234", "2,857", "23.5", "3.25", "NOT MET"):
         assert word in text
     assert "dlt rest_api: it is not there" in text
 
@@ -253,3 +278,7 @@ def test_a_quick_run_gives_every_figure(tmp_path: Path) -> None:
         assert min(read["cpu_seconds"], read["startup_cpu_seconds"]) > 0
         assert read["output_bytes_per_row"] > load.record_bytes / 2
         assert read["peak_memory_mb"] > 1
+    whole, part = result["columns"]
+    for read in (whole, part):
+        assert (read["rows"], read["lost"], read["duplicated"]) == (QUICK.speed.rows, 0, 0)
+    assert part["answer_bytes"] < whole["answer_bytes"] / 2

@@ -17,11 +17,12 @@ from .faults import Fault
 from .live_edits import LiveEdits
 from .oauth import Client
 from .request_log import RequestRecord
-from .resources import RESOURCES, Resource
+from .resources import HAND_MADE, RESOURCES, Resource
 from .sandbox import Sandbox
 from .table import Table
 
 __all__ = [
+    "HAND_MADE",
     "RESOURCES",
     "Client",
     "Dialect",

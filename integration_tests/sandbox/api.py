@@ -31,6 +31,8 @@ class Call:
     accept: str
     token: Token | None
     dialect: Dialect
+    owner: int | None
+    """The id of the record below which the list is; None for a list of its own."""
     number: int
     """Counts the calls, for dialects whose answers differ from call to call."""
     page_fault: str | None = None
@@ -46,7 +48,10 @@ def answer(call: Call) -> Reply:
     try:
         parameters = parse_parameters(call.query)
         with call.table.lock:
+            if call.owner is not None and not call.table.has_parent(call.owner):
+                return not_found(as_xml=as_xml)
             query = parse_query(parameters, call.table, call.dialect)
+            query = replace(query, owner=call.owner)
             if call.id is not None:
                 return _show(call, query, as_xml)
             return _list(call, query, as_xml)

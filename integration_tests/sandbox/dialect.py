@@ -56,6 +56,8 @@ class Dialect:
     bad_datetime: Literal["refused", "best_effort"] = "refused"
     """A date-time that is not ISO 8601, such as one whose raw `+` became a space."""
     fields: Play = "honoured"
+    nested_fields: Literal["whole", "ids", "refused"] = "whole"
+    """What comes of an object or list that `fields` names without saying what of it."""
     return_object: Play = "honoured"
     response_filter: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Resource -> top-level keys (dashed) kept by the admin's default API response filter."""
@@ -110,6 +112,8 @@ def interesting_dialects() -> dict[str, Dialect]:
         "unknown parameters refused": usual.but(unknown_parameter="refused"),
         "fields ignored": usual.but(fields="ignored"),
         "fields refused": usual.but(fields="refused"),
+        "fields give ids of nested objects": usual.but(nested_fields="ids"),
+        "fields refuse nested objects": usual.but(nested_fields="refused"),
         "times in one zone per answer": usual.but(offsets="per_answer"),
         "times in UTC": usual.but(offsets="utc"),
         "missing scope is 401": usual.but(missing_scope=Refusal(401, "empty")),

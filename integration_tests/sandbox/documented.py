@@ -21,7 +21,7 @@ def payload(name: str) -> Any:
 
 
 def documented_records(resource: str) -> list[Record]:
-    """The documented records of a resource, complete, ordered by id; none for expense lines.
+    """The documented records of a resource, complete; none if Coupa prints none.
 
     Users (doc 0015) are printed in full. The invoice (doc 0209) is printed as XML only; its JSON
     form follows the rule in payloads/README.md. An expense report (doc 0008) is printed only as
@@ -33,7 +33,8 @@ def documented_records(resource: str) -> list[Record]:
         return [payload("invoices-0209-show.json")]
     if resource == "expense_reports":
         return [_full_report(payload("expense_reports-0008-shallow.json"))]
-    return []
+    files = sorted(_PAYLOADS.glob(f"{resource.replace('/', '_')}-[0-9]*.json"))
+    return [record for file in files for record in payload(file.name)]
 
 
 def _full_report(shallow: Record) -> Record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from random import Random
@@ -39,7 +39,12 @@ class Plan:
 
 
 def make_table(
-    resource: Resource, plan: Plan, *, clock: Callable[[], datetime], seed: int
+    resource: Resource,
+    plan: Plan,
+    *,
+    clock: Callable[[], datetime],
+    seed: int,
+    parents: Table | None = None,
 ) -> Table:
     """A table after `plan`; the same seed and clock give the same rows.
 
@@ -49,32 +54,43 @@ def make_table(
     random = Random(f"{seed}/{resource.path}")
     pool = _pool(resource, plan.size or resource.size, seed)
     documented = documented_records(resource.path)[: plan.rows] if plan.documented else []
-    rows = _rows(plan.rows - len(documented), plan.spread, pool.blueprints, clock(), random)
-    table = Table(resource, pool=pool, rows=rows, clock=clock, seed=seed)
+    taken = frozenset(record["id"] for record in documented)
+    rows = _rows(plan.rows - len(documented), plan.spread, pool, clock(), random, taken)
+    if not resource.updates:
+        rows = (replace(row, updated=None) for row in rows)
+    table = Table(resource, pool=pool, rows=rows, clock=clock, seed=seed, parents=parents)
     for record in documented:
         table.add(record)
     return table
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=512)
 def _pool(resource: Resource, size: int, seed: int) -> Pool:
     random = Random(f"{seed}/{resource.path}/pool")
     number = max(4, min(64, _POOL_BYTES // size))
-    return Pool(Blueprint(resource.generate(random, size)) for _ in range(number))
+    return Pool(lambda: [Blueprint(resource.generate(random, size)) for _ in range(number)])
 
 
 def _rows(
-    count: int, spread: Spread, pool: Sequence[Blueprint], now: datetime, random: Random
+    count: int,
+    spread: Spread,
+    pool: Pool,
+    now: datetime,
+    random: Random,
+    taken: frozenset[int],
 ) -> Iterable[Row]:
+    """Rows with other ids than those that are `taken`."""
     newest = int((now - NEWEST).timestamp())
     oldest = newest - int(HISTORY.total_seconds())
     id = _FIRST_ID
     for position in range(count):
         id += random.randint(1, _LARGEST_GAP)
+        while id in taken:
+            id += 1
         place = position / count
         updated = _updated(place, position, spread, oldest, newest, random)
         created = oldest + int((place - _JITTER) * (newest - oldest)) - 1
-        yield Row(id, min(created, updated), updated, random.choice(pool))
+        yield Row(id, min(created, updated), updated, random.choice(pool.blueprints))
 
 
 def _updated(

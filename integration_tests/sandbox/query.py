@@ -72,6 +72,10 @@ class Query:
     fields: tuple[Any, ...] | None
     return_object: str
     """"full", "limited", "shallow" or "none"."""
+    owner: int | None = None
+    """The record below which the list is; None for a list of its own."""
+    nested_fields: str = "whole"
+    """See Dialect."""
 
 
 def parse_parameters(raw: str) -> list[tuple[str, str]]:
@@ -103,6 +107,7 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
         descending=descending,
         fields=_fields(single.get("fields"), dialect),
         return_object=_return_object(single.get("return_object"), dialect),
+        nested_fields=dialect.nested_fields,
     )
 
 
@@ -115,6 +120,8 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
     def matching() -> Iterable[Row]:
         above, up_to, rest = _id_bounds(query.conditions)
         rows = table.between(above, up_to)
+        if query.owner is not None:
+            rows = filter(lambda row: table.owners[row.id] == query.owner, rows)
         for condition in rest:
             rows = filter(_row_test(condition, table, dialect), rows)
         return rows
@@ -126,7 +133,7 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
 
     if query.order_by == "id" and not query.descending and not query.offset:
         return list(islice(matching(), query.limit))
-    key = (query.conditions, query.order_by, query.descending, dialect.bad_datetime)
+    key = (query.owner, query.conditions, query.order_by, query.descending, dialect.bad_datetime)
     return table.ordered(key, ordered)[query.offset : query.offset + query.limit]
 
 
@@ -137,7 +144,7 @@ def project(record: Record, query: Query, kept: frozenset[str] | None) -> Record
     `fields` or `return_object` takes its place.
     """
     if query.fields is not None:
-        return _pick(record, query.fields)
+        return _pick(record, query.fields, query.nested_fields)
     if query.return_object == "limited":
         return {"id": record["id"]} if "id" in record else {}
     if query.return_object == "shallow":
@@ -368,11 +375,16 @@ def _sort_key(name: str, table: Table) -> Callable[[Row], Any]:
 # Projecting.
 
 
-def _pick(record: Record, fields: Sequence[Any]) -> Record:
+def _pick(record: Record, fields: Sequence[Any], nested: str = "whole") -> Record:
     wanted: dict[str, Sequence[Any]] = {}
     for entry in fields:
         if isinstance(entry, str):
-            wanted[entry.replace("-", "_")] = ()
+            name = entry.replace("-", "_")
+            wanted[name] = ()
+            if nested != "whole" and any(_is_object(value) for value in _values(record, (name,))):
+                if nested == "refused":
+                    raise BadQuery(f"fields says nothing about {entry}")
+                wanted[name] = ("id",)
         elif isinstance(entry, Mapping):
             for name, inner in entry.items():
                 wanted[name.replace("-", "_")] = inner if isinstance(inner, list) else ()
@@ -383,6 +395,12 @@ def _pick(record: Record, fields: Sequence[Any]) -> Record:
         for key, value in record.items()
         if (name := key.replace("-", "_")) in wanted
     }
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict) or (
+        isinstance(value, list) and any(isinstance(item, dict) for item in value)
+    )
 
 
 def _pick_in(value: Any, fields: Sequence[Any]) -> Any:

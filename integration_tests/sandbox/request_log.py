@@ -35,6 +35,8 @@ class RequestRecord:
     started: float = 0.0
     """`time.monotonic()` seconds at arrival."""
     ended: float | None = None
+    bytes: int | None = None
+    """Length of the answer's body."""
     fault: str | None = None
     """Kind of the fault that was played on this request."""
 

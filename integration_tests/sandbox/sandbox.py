@@ -82,7 +82,13 @@ class Sandbox:
                 spread=spread.get(path, "even") if isinstance(spread, Mapping) else spread,
                 documented=documented,
             )
-            self.tables[path] = make_table(resource, plan, clock=lambda: self.clock(), seed=seed)
+            self.tables[path] = make_table(
+                resource,
+                plan,
+                clock=lambda: self.clock(),
+                seed=seed,
+                parents=self.tables[resource.parent] if resource.parent else None,
+            )
         self.dialect = dialect or Dialect()
 
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from socketserver import TCPServer
@@ -19,6 +21,7 @@ from .oauth import OAuthRefused, Token, parse_form
 from .query import parse_parameters
 from .reply import HTML, Reply, html_page, not_found, refuse
 from .request_log import RequestRecord
+from .resources import RESOURCES
 
 if TYPE_CHECKING:
     from .sandbox import Sandbox
@@ -101,6 +104,7 @@ class Handler(BaseHTTPRequestHandler):
         if reply.wire != "drop":
             record.status, record.rows = reply.status, reply.rows
         record.ended = time.monotonic()
+        record.bytes = len(reply.body)
         self._send(reply)
         if reply.wire == "slow_drip":
             record.ended = time.monotonic()
@@ -134,7 +138,7 @@ class Handler(BaseHTTPRequestHandler):
     def _resource(self, path: str) -> str | None:
         if path == TOKEN_PATH:
             return "oauth"
-        resource, _ = _split(path)
+        resource = _split(path).resource
         return resource if resource in self.server.sandbox.tables else None
 
     def _rate_limited(self, record: RequestRecord) -> Reply | None:
@@ -206,9 +210,11 @@ class Handler(BaseHTTPRequestHandler):
         if self.command != "GET":
             return Reply(405, b"", None, {"Allow": "GET"})
         sandbox = self.server.sandbox
+        address = _split(record.path)
         call = Call(
             table=sandbox.tables[record.resource],
-            id=_split(record.path)[1],
+            id=address.id,
+            owner=address.owner,
             query=urlsplit(self.path).query,
             accept=accept,
             token=token,
@@ -266,10 +272,32 @@ class Handler(BaseHTTPRequestHandler):
             time.sleep(reply.seconds / _DRIP_PIECES)
 
 
-def _split(path: str) -> tuple[str | None, str | None]:
-    """Resource and id in `/api/<resource>[/<id>]`; a resource may have slashes in its name."""
+@dataclass(frozen=True)
+class _Address:
+    """What a path names: a list or, with an id, one of its records; `owner` is the id of the record
+    below which the list is."""
+
+    resource: str | None
+    id: str | None = None
+    owner: int | None = None
+
+
+def _split(path: str) -> _Address:
+    """Reads `/api/<resource>[/<id>]`, where the resource may have slashes in its name, and
+    `/api/<resource>/<id>/<resource>[/<id>]`."""
     if not path.startswith("/api/"):
-        return None, None
+        return _Address(None)
     rest = path.removeprefix("/api/").rstrip("/")
     head, _, tail = rest.rpartition("/")
-    return (head, tail) if head and tail.isdigit() else (rest, None)
+    rest, id = (head, tail) if head and tail.isdigit() else (rest, None)
+    nested = re.fullmatch(r"(.+)/(\d+)/(.+)", rest)
+    if nested is None:
+        return _Address(rest, id)
+    return _Address(_NESTED.get((nested[1], nested[3])), id, int(nested[2]))
+
+
+_NESTED = {
+    (resource.parent, resource.path.rpartition("/")[2]): path
+    for path, resource in RESOURCES.items()
+    if resource.parent is not None
+}

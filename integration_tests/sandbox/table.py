@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone, tzinfo
+from functools import cached_property
 from random import Random
 from typing import Any
 
@@ -31,17 +32,28 @@ class Row:
 
 
 class Pool:
-    """The bodies that the generated rows of a table share. Never changes."""
+    """The bodies that the generated rows of a table share, made when the first one is needed.
 
-    def __init__(self, blueprints: Iterable[Blueprint]) -> None:
-        self.blueprints = tuple(blueprints)
-        self.attributes: frozenset[str] = frozenset().union(
+    Most tests leave most of the tables empty.
+    """
+
+    def __init__(self, make: Callable[[], Iterable[Blueprint]]) -> None:
+        self._make = make
+
+    @cached_property
+    def blueprints(self) -> tuple[Blueprint, ...]:
+        """The bodies; they never change."""
+        return tuple(self._make())
+
+    @cached_property
+    def attributes(self) -> frozenset[str]:
+        """Every attribute path in them: see _attributes."""
+        return frozenset().union(
             *(
                 _attributes(json.loads(body.render(1, 0, 0, timezone.utc)))
                 for body in self.blueprints
             )
         )
-        """Every attribute path in them: see _attributes."""
 
 
 class Table:
@@ -59,7 +71,10 @@ class Table:
         rows: Iterable[Row] = (),
         clock: Callable[[], datetime],
         seed: int = 0,
+        parents: Table | None = None,
     ) -> None:
+        """`parents` is the table of the resource's parent, if it has one: each row then belongs to
+        one of its rows, chosen at random so that some have many and others none."""
         self.resource = resource
         self.lock = threading.RLock()
         self.version = 0
@@ -72,7 +87,12 @@ class Table:
         self._clock = clock
         self._random = Random(f"{seed}/{resource.path}/edits")
         self._orders: OrderedDict[object, list[Row]] = OrderedDict()
-        self._attributes = set(pool.attributes)
+        self._attributes: set[str] = set()
+        self._parents = parents
+        self.owners: dict[int, int] = (
+            {id: self._some_parent() for id in self._ids} if parents else {}
+        )
+        """The id of the parent that each row belongs to."""
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -92,25 +112,34 @@ class Table:
             return self._record(self._rows[id])
 
     def records(self) -> list[Record]:
-        """The ground truth: every record as the API prints it in full, ordered by id.
+        """The ground truth: every record as the API prints it in full, ordered by id; without
+        those whose parent is gone.
 
         Times are printed in the record's own zone, or in UTC if `utc` is set; under the dialect
         "per_answer" compare them as instants.
         """
         with self.lock:
-            return [self._record(self._rows[id]) for id in self._ids]
+            return [self._record(self._rows[id]) for id in self._ids if self._is_reachable(id)]
 
     def stamps(self) -> dict[int, int | None]:
         """`updated-at` of every row, in seconds since 1970, by id: a cheap ground truth."""
         with self.lock:
             return {id: self._rows[id].updated for id in self._ids}
 
-    def add(self, record: Mapping[str, Any] | None = None, /, **changes: Any) -> int:
+    def add(
+        self,
+        record: Mapping[str, Any] | None = None,
+        /,
+        *,
+        owner: int | None = None,
+        **changes: Any,
+    ) -> int:
         """Add a row and return its id.
 
         Without `record` the body is generated. What `record` lacks is filled in: the id is the next
         free one, `created-at` and `updated-at` are now. A time is a text, printed as given, or an
-        aware datetime, printed in the record's zone.
+        aware datetime, printed in the record's zone. `owner` is the parent's id, one at random
+        without it.
         """
         with self.lock:
             now = self._now()
@@ -127,6 +156,8 @@ class Table:
             row = _row(body)
             self._rows[row.id] = row
             insort(self._ids, row.id)
+            if self._parents is not None:
+                self.owners[row.id] = self._some_parent() if owner is None else owner
             self._attributes |= _attributes(body)
             self._changed()
             return row.id
@@ -188,9 +219,14 @@ class Table:
 
     # What the query language needs.
 
+    def has_parent(self, id: int) -> bool:
+        """Whether the parents' table has this row."""
+        return self._parents is not None and self._parents.row(id) is not None
+
     def knows(self, path: Sequence[str]) -> bool:
         """Whether a record of this table has this attribute (underscored names, outer first)."""
-        return "/".join(path) in self._attributes
+        name = "/".join(path)
+        return name in self._attributes or name in self._pool.attributes
 
     def row(self, id: int) -> Row | None:
         """The row with this id."""
@@ -218,6 +254,13 @@ class Table:
         if zone is None:
             zone = timezone.utc if self.utc else zone_of(row.id)
         return row.blueprint.render(row.id, row.created, row.updated, zone)
+
+    def _is_reachable(self, id: int) -> bool:
+        return self._parents is None or self.has_parent(self.owners[id])
+
+    def _some_parent(self) -> int:
+        assert self._parents is not None
+        return self._parents.id_at(int(self._random.random() ** 3 * len(self._parents)))
 
     def _record(self, row: Row) -> Record:
         record: Record = json.loads(self.render(row))

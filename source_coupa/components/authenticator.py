@@ -14,7 +14,7 @@ from airbyte_cdk.sources.streams.call_rate import APIBudget
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import Token, shared_store
-from source_coupa.scopes import alternatives
+from source_coupa.scopes import scopes_of
 
 MAX_REFUSALS = 4
 """How often a request may be answered with 401. A token that is some seconds old may need some more
@@ -30,7 +30,7 @@ class ScopedAuthenticator(DeclarativeAuthenticator):
     Attributes:
         config: the connection's settings.
         parameters: the stream's `$parameters`; `scope` names the scope, or a list of scopes of
-            which any will do.
+            which any will do (see `scopes_of`).
         api_budget: set by the CDK; token requests count as well.
     """
 
@@ -39,7 +39,7 @@ class ScopedAuthenticator(DeclarativeAuthenticator):
     api_budget: APIBudget | None = None
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
-        self._scopes = alternatives(parameters["scope"])
+        self._scopes = scopes_of(parameters)
 
     auth_header = "Authorization"
     token = ""

@@ -24,10 +24,12 @@ from source_coupa import errors
 from source_coupa.components.fetchers import Fetchers
 from source_coupa.components.pages import (
     PAGE_SIZE,
+    UPDATED_AT,
     JsonRecord,
     PageReader,
     QueryRefusedError,
     logger,
+    value_of,
 )
 from source_coupa.components.ranges import RangeReader
 from source_coupa.components.windows import instant
@@ -190,7 +192,7 @@ class ListReader:
 def _times_go_back(page: list[JsonRecord]) -> bool:
     """Whether a record was changed before the one that precedes it."""
     try:
-        times = [instant(record.get("updated-at", record.get("updated_at"))) for record in page]
+        times = [instant(value_of(record, UPDATED_AT)) for record in page]
     except ValueError:
         return False
     return any(later < earlier for earlier, later in pairwise(times))

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import requests
@@ -15,8 +16,13 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 
+if TYPE_CHECKING:
+    from source_coupa.components.columns import Columns
+
 PAGE_SIZE = 50
 """Coupa's default and maximum page (pages 0006 and 0014)."""
+
+UPDATED_AT = "updated_at"
 
 BAD_BODY_WAITS = (1.0, 5.0, 15.0)
 """Seconds between the attempts to get a list where Coupa answers 200 with something else."""
@@ -86,21 +92,32 @@ class PageReader:
     Args:
         resource: its name under /api/, for example `invoices`.
         send: sends one request.
+        dialect: what is known about the instance; lists of one kind can share it.
+
+    Attributes:
+        columns: what part of the records is asked for where a list goes on; None for all of them.
 
     All methods raise an AirbyteTracedException if Coupa gives no list, or one in which records
     could be missed, and QueryRefusedError if it refuses the query.
     """
 
-    def __init__(self, *, resource: str, send: Send) -> None:
+    def __init__(self, *, resource: str, send: Send, dialect: Dialect | None = None) -> None:
         self.resource = resource
-        self.dialect = Dialect()
+        self.dialect = dialect or Dialect()
+        self.columns: Columns | None = None
         self.record_bytes = 0
         self._send = send
         self._order = threading.Lock()
 
     def first(self, filters: Mapping[str, str], limit: int = PAGE_SIZE) -> list[JsonRecord]:
-        """The first page of the records that match `filters` (query parameters)."""
-        return self._ask(filters, {"limit": str(limit)})
+        """The first page of the records that match `filters` (query parameters); a smaller one
+        comes with all columns."""
+        if limit < PAGE_SIZE:
+            return self._ask_in_order({"limit": str(limit), **filters})
+        page = self._ask(filters, {})
+        if self.columns is not None and self._goes_on(page):
+            self.columns.prove(page, partial(self._first_in_part, filters))
+        return page
 
     def after(
         self, filters: Mapping[str, str], after: int, until: int | None = None
@@ -174,8 +191,35 @@ class PageReader:
             self.dialect.orders = last is None or not page or last >= page[-1]["id"]
             return last if self.dialect.orders else None
 
+    def _goes_on(self, page: list[JsonRecord]) -> bool:
+        """Whether more records are likely to follow a first page."""
+        is_longest = self.dialect.short_pages_go_on and len(page) >= self.dialect.longest_page
+        return len(page) >= PAGE_SIZE or is_longest
+
+    def _first_in_part(
+        self, filters: Mapping[str, str], columns: Mapping[str, str]
+    ) -> list[JsonRecord]:
+        """The records of a first page with some of their columns, in any form that is a list."""
+        try:
+            order = {} if self.dialect.orders is False else {"order_by": "id", "dir": "asc"}
+            return self._list({**order, "limit": str(PAGE_SIZE), **filters, **columns})
+        except QueryRefusedError as refused:
+            if self.columns is not None:
+                self.columns.give_up(f"Coupa refuses to send some columns alone ({refused})")
+            return []
+
     def _ask(self, filters: Mapping[str, str], paging: Mapping[str, str]) -> list[JsonRecord]:
         query = {"limit": str(PAGE_SIZE), **filters, **paging}
+        if self.columns is None or not self.columns.query:
+            return self._ask_in_order(query)
+        try:
+            return self._ask_in_order({**self.columns.query, **query})
+        except QueryRefusedError as refused:
+            page = self._ask_in_order(query)
+            self.columns.give_up(f"Coupa refuses to send some columns alone ({refused})")
+            return page
+
+    def _ask_in_order(self, query: Mapping[str, str]) -> list[JsonRecord]:
         if self.dialect.orders is not False:
             try:
                 return self._checked(self._list({"order_by": "id", "dir": "asc", **query}))
@@ -234,6 +278,11 @@ def _between(after: int, until: int | None = None) -> dict[str, str]:
     if until is not None:
         bounds["id[lt_or_eq]"] = str(until)
     return bounds
+
+
+def value_of(record: JsonRecord, name: str) -> Any:
+    """A field of a record as Coupa prints it, by its name with underscores; None without it."""
+    return record.get(name, record.get(name.replace("_", "-")))
 
 
 def trimmed(resource: str, field: str) -> AirbyteTracedException:

@@ -2,6 +2,7 @@
 
 # without `from __future__ import annotations`: on Python 3.10 the CDK cannot read InitVar as text
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from datetime import datetime
@@ -20,9 +21,17 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.components.backlog import shared_backlog
+from source_coupa.components.columns import Columns, selected_columns
 from source_coupa.components.fetchers import shared_fetchers
 from source_coupa.components.lists import ListReader
-from source_coupa.components.pages import JsonRecord, PageReader, trimmed
+from source_coupa.components.pages import (
+    UPDATED_AT,
+    JsonRecord,
+    PageReader,
+    logger,
+    trimmed,
+    value_of,
+)
 from source_coupa.components.survey import Survey
 from source_coupa.components.windows import Window, instant
 from source_coupa.config import CoupaConfig
@@ -32,9 +41,9 @@ from source_coupa.config import CoupaConfig
 class KeysetRetriever(Retriever):
     """Reads the records of a slice in ascending order of id (see `pages`).
 
-    A slice of an incremental stream is a window of update times. Each record's cursor is compared
-    with its window: an instance that ignored the filter would otherwise move the state past
-    records that were not read.
+    A slice of an incremental stream is a window of update times. Each record's update time is
+    compared with its window: an instance that ignored the filter would otherwise move the state
+    past records that were not read.
 
     Attributes:
         name: the stream.
@@ -44,6 +53,7 @@ class KeysetRetriever(Retriever):
         parameters: the stream's `$parameters`; `resource` is the name under /api/.
         cursor: the stream's cursor, set by the CDK.
         beginning: the window that starts here has no lower bound: it holds all older records too.
+        selected_columns: the columns of the configured catalog, set by SourceCoupa; None for all.
     """
 
     name: str
@@ -53,16 +63,18 @@ class KeysetRetriever(Retriever):
     parameters: InitVar[Mapping[str, Any]]
     cursor: Cursor | None = None
     beginning: str = ""
+    selected_columns: list[str] | None = None
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._resource = parameters["resource"]
         self._unusable: str | None = None
+        self._lock = threading.Lock()
         config = CoupaConfig.parse(self.config)
         self._host = config.host
         self._fetchers = shared_fetchers(config)
         self._backlog = shared_backlog()
-        self._reader = PageReader(resource=self._resource, send=self._send)
-        self._lists = ListReader(pages=self._reader, fetchers=self._fetchers)
+        self._pages = PageReader(resource=self._resource, send=self._send)
+        self._lists = ListReader(pages=self._pages, fetchers=self._fetchers)
         self._survey = Survey(self._lists)
 
     def read_records(
@@ -86,25 +98,48 @@ class KeysetRetriever(Retriever):
     def _read(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None
     ) -> Iterable[Record]:
+        self._choose_columns(records_schema)
         window = self._window(stream_slice)
-        for page in self._pages(window):
+        for page in self._pages_of(window):
             self._backlog.wait_for_room()
-            records = self.record_selector.filter_and_transform(
-                page, stream_state={}, records_schema=records_schema, stream_slice=stream_slice
-            )
-            for record in records:
-                if window:
+            if window:
+                for record in page:
                     self._check(record, window)
-                self._backlog.hold(record, self._reader.record_bytes)
-                yield record
+            rows = list(self._rows(page, stream_slice))
+            row_bytes = self._pages.record_bytes * len(page) // max(len(rows), 1)
+            for row in self.record_selector.filter_and_transform(
+                rows, stream_state={}, records_schema=records_schema, stream_slice=stream_slice
+            ):
+                self._backlog.hold(row, row_bytes)
+                yield row
 
-    def _pages(self, window: Window | None) -> Iterable[list[JsonRecord]]:
+    def _pages_of(self, window: Window | None) -> Iterable[list[JsonRecord]]:
         if window is None:
             return self._lists.read({})
         known = self._survey.records(window)
         if known is None:
             return self._lists.read(window.filters, window.end.timestamp())
         return [known]
+
+    def _choose_columns(self, records_schema: Mapping[str, Any]) -> None:
+        with self._lock:
+            if self._pages.columns is None:
+                self._pages.columns = self._columns(records_schema)
+
+    def _columns(self, records_schema: Mapping[str, Any]) -> Columns | None:
+        """The columns that the stream asks for; None for all."""
+        return selected_columns(
+            stream=self.name,
+            selected=self.selected_columns,
+            schema=records_schema,
+            tell=logger.info,
+        )
+
+    def _rows(
+        self, page: list[JsonRecord], stream_slice: StreamSlice | None
+    ) -> Iterable[JsonRecord]:
+        """What the stream makes of the records of a page."""
+        return page
 
     def _window(self, stream_slice: StreamSlice | None) -> Window | None:
         if not isinstance(self.cursor, ConcurrentCursor) or not stream_slice:
@@ -114,14 +149,10 @@ class KeysetRetriever(Retriever):
             for key in ("start_time", "end_time")
         )
         is_first = self.beginning and start == instant(self.beginning)
-        return Window(
-            field=self.cursor.cursor_field.cursor_field_key,
-            start=None if is_first else start,
-            end=end,
-        )
+        return Window(field=UPDATED_AT, start=None if is_first else start, end=end)
 
-    def _check(self, record: Record, window: Window) -> None:
-        value = record.data.get(window.field)
+    def _check(self, record: JsonRecord, window: Window) -> None:
+        value = value_of(record, window.field)
         if value is None:
             raise trimmed(self._resource, window.field)
         try:
@@ -130,27 +161,39 @@ class KeysetRetriever(Retriever):
             raise errors.system_error(
                 f"Coupa sent a record of /api/{self._resource} whose {window.field} is no date and "
                 "time with time zone.",
-                f"id {record.data.get('id')}",
+                f"id {record['id']}",
             ) from None
         if not window.holds(moment):
             raise errors.system_error(
                 f"Coupa does not apply the filter on {window.field} to /api/{self._resource}, so "
                 "that changes cannot be told: the stream was stopped.",
-                f"id {record.data.get('id')}: {value} is not in {window}",
+                f"id {record['id']}: {value} is not in {window}",
             )
 
     def _send(self, query: Mapping[str, str]) -> requests.Response:
+        return self._usable(self._answer(self.requester, query))
+
+    def _usable(self, response: requests.Response) -> requests.Response:
+        if response.status_code not in (requests.codes.ok, requests.codes.bad_request):
+            raise errors.unexpected_status(self._host, response.status_code)
+        return response
+
+    def _answer(
+        self,
+        requester: HttpRequester,
+        query: Mapping[str, str],
+        stream_slice: StreamSlice | None = None,
+    ) -> requests.Response:
+        """An answer that the manifest's error handler lets through."""
         self._backlog.wait_for_room()
         try:
             with self._fetchers.slot():
-                response = self.requester.send_request(request_params=query)
+                response = requester.send_request(request_params=query, stream_slice=stream_slice)
         except AirbyteTracedException as error:
             # without its cause, whose text quotes what Coupa answered
             raise self._plain(error) from None
         if response is None:
             raise errors.system_error(f"The request to /api/{self._resource} got no answer.")
-        if response.status_code not in (requests.codes.ok, requests.codes.bad_request):
-            raise errors.unexpected_status(self._host, response.status_code)
         self._fetchers.observe(response.elapsed.total_seconds())
         return response
 

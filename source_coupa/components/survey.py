@@ -10,7 +10,7 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.components.lists import ListReader
-from source_coupa.components.pages import JsonRecord, logger
+from source_coupa.components.pages import JsonRecord, logger, value_of
 from source_coupa.components.windows import Window, instant
 
 _LONG_AGO = timedelta(days=366)
@@ -65,6 +65,6 @@ class Survey:
 
 def _creation(page: list[JsonRecord]) -> datetime | None:
     try:
-        return instant(page[0].get("created-at") or page[0].get("created_at"))
+        return instant(value_of(page[0], "created_at"))
     except (IndexError, ValueError):
         return None

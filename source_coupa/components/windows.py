@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from source_coupa.components.pages import JsonRecord
+from source_coupa.components.pages import JsonRecord, value_of
 
 _TICK = timedelta(seconds=1)
 """Coupa prints times to the second; a rounded one may lie this far outside of its window."""
@@ -38,7 +38,7 @@ class Window:
     def has(self, record: JsonRecord) -> bool:
         """Whether a record as Coupa sends it belongs here and in no window that meets this one."""
         try:
-            moment = instant(record.get(self.field) or record.get(self.field.replace("_", "-")))
+            moment = instant(value_of(record, self.field))
         except ValueError:
             return False
         return (self.start is None or moment >= self.start) and moment < self.end

@@ -43,6 +43,24 @@ def test_fields_may_be_ignored_or_refused(start: Start) -> None:
     assert api.get("users", fields("id")).status_code == 400
 
 
+def test_nested_objects_that_are_named_may_be_cut_to_ids_or_refused(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(nested_fields="ids"))
+    truth = api.sandbox.tables["invoices"].records()[0]
+    raw = "limit=1&" + fields("status", "supplier", "invoice_lines", {"custom_fields": {}})
+    (record,) = api.get("invoices", raw).json()
+    assert record == {
+        "status": truth["status"],
+        "supplier": {"id": truth["supplier"]["id"]},
+        "invoice-lines": [{"id": line["id"]} for line in truth["invoice-lines"]],
+        "custom-fields": truth["custom-fields"],
+    }
+    api.sandbox.dialect = UNLIMITED.but(nested_fields="refused")
+    assert api.get("invoices", raw).status_code == 400
+    assert api.get("invoices", "limit=1&" + fields("status")).json() == [
+        {"status": truth["status"]}
+    ]
+
+
 def test_return_object(api: Api) -> None:
     truth = api.sandbox.tables["expense_reports"].records()[0]
     (limited,) = api.get("expense_reports", "return_object=limited&limit=1").json()

@@ -8,14 +8,27 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from jsonschema import Draft7Validator
 
-from integration_tests.sandbox import RESOURCES, Record, Sandbox, documented_records, payload
+from integration_tests.sandbox import (
+    HAND_MADE,
+    RESOURCES,
+    Record,
+    Sandbox,
+    Table,
+    documented_records,
+    payload,
+)
+from integration_tests.sandbox.generators.from_schema import FromSchema, schema
 from unit_tests.sandbox.conftest import ROWS
+from unit_tests.truth import underscored
+
+MADE_FROM_SCHEMAS = [path for path in RESOURCES if path not in HAND_MADE]
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Sandbox:
-    return Sandbox(dict.fromkeys(RESOURCES, 300))
+    return Sandbox({**dict.fromkeys(RESOURCES, 100), **dict.fromkeys(HAND_MADE, 300)})
 
 
 def objects(value: Any) -> Iterator[Record]:
@@ -33,7 +46,7 @@ def has_twins(record: Record) -> bool:
     return len(set(names)) < len(names)
 
 
-@pytest.mark.parametrize("path", RESOURCES)
+@pytest.mark.parametrize("path", HAND_MADE)
 def test_sizes(sandbox: Sandbox, path: str) -> None:
     size = RESOURCES[path].size
     lengths = [
@@ -50,7 +63,7 @@ def test_a_wanted_size_adds_lines() -> None:
         assert record["line-count"] == len(record["invoice-lines"]) > 10
 
 
-@pytest.mark.parametrize("path", RESOURCES)
+@pytest.mark.parametrize("path", HAND_MADE)
 def test_types_follow_coupas_json(sandbox: Sandbox, path: str) -> None:
     for record in sandbox.tables[path].records():
         assert isinstance(record["id"], int)
@@ -62,7 +75,7 @@ def test_types_follow_coupas_json(sandbox: Sandbox, path: str) -> None:
                     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}(Z|[+-]\d\d:\d\d)", value), key
 
 
-@pytest.mark.parametrize("path", RESOURCES)
+@pytest.mark.parametrize("path", HAND_MADE)
 def test_awkward_values_are_there(sandbox: Sandbox, path: str) -> None:
     records = sandbox.tables[path].records()
     found = [inner for record in records for inner in objects(record)]
@@ -75,6 +88,41 @@ def test_awkward_values_are_there(sandbox: Sandbox, path: str) -> None:
     text = json.dumps(records, ensure_ascii=False)
     for piece in ("\U0001f9fe", "日本語", '\\"', "\\n", "\u2028", "A long text. " * 20):
         assert piece in text
+
+
+@pytest.mark.parametrize("path", MADE_FROM_SCHEMAS)
+def test_every_field_is_filled_somewhere_and_missing_elsewhere(sandbox: Sandbox, path: str) -> None:
+    records = sandbox.tables[path].records()
+    fields = {key for record in records for key in record}
+    optional = fields - {"id", "created-at", "updated-at"}
+    assert all(any(record.get(key) is not None for record in records) for key in fields)
+    assert all(any(record.get(key) is None for record in records) for key in optional)
+    assert any(fields - record.keys() for record in records)
+    assert any(None in record.values() for record in records)
+
+
+@pytest.mark.parametrize("path", MADE_FROM_SCHEMAS)
+def test_records_follow_the_schema(sandbox: Sandbox, path: str) -> None:
+    made = RESOURCES[path].generate
+    assert isinstance(made, FromSchema)
+    records = [underscored(record) for record in sandbox.tables[path].records()]
+    assert {key for record in records for key in record} == (
+        schema(made.name)["properties"].keys() - made.without
+    )
+    validator = Draft7Validator(schema(made.name))
+    assert [error.json_path for record in records for error in validator.iter_errors(record)] == []
+
+
+def test_a_larger_size_makes_longer_lists() -> None:
+    plain, large = (
+        Sandbox({"requisitions": 50}, size={"requisitions": size}).tables["requisitions"]
+        for size in (1_000, 60_000)
+    )
+    assert longest(large, "requisition-lines") > 4 * longest(plain, "requisition-lines")
+
+
+def longest(table: Table, key: str) -> int:
+    return max(len(record.get(key) or ()) for record in table.records())
 
 
 def test_legacy_custom_fields_sit_at_the_top_level(sandbox: Sandbox) -> None:
@@ -119,6 +167,8 @@ def test_the_documented_report_keeps_what_is_printed() -> None:
 
 def test_rows_left_out_are_empty_tables() -> None:
     tables = Sandbox({"users": ROWS["users"]}).tables
-    assert [len(tables[path]) for path in RESOURCES] == [ROWS["users"], 0, 0, 0]
+    assert {path: len(table) for path, table in tables.items() if len(table)} == {
+        "users": ROWS["users"]
+    }
     with pytest.raises(ValueError, match="no such resources: nonsense"):
         Sandbox({"nonsense": 1})

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from integration_tests.benchmarks.result import Result
 
-from . import commands, cost, speed
+from . import columns, commands, cost, speed
 from .plan import Plan
 
 Measure = Callable[[Plan, Result], None]
@@ -16,4 +16,5 @@ MEASURES: Mapping[str, Measure] = {
     "commands": commands.measure,
     "speed": speed.measure,
     "cost": cost.measure,
+    "columns": columns.measure,
 }

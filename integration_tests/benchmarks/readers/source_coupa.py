@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .reader import Job, Reader
 
@@ -14,26 +15,35 @@ PROGRAM = (sys.executable, "-c", "from source_coupa.run import run; run()")
 """The console script, without the need to install it."""
 
 STREAM = "invoices"
-_CATALOG = {
-    "streams": [
-        {
-            "stream": {
-                "name": STREAM,
-                "json_schema": {},
-                "supported_sync_modes": ["full_refresh", "incremental"],
-            },
-            "sync_mode": "incremental",
-            "destination_sync_mode": "append",
-        }
-    ]
-}
 _ID = re.compile(rb'"data":\{"id":(\d+),')
 
 
+def _catalog(columns: Sequence[str]) -> dict[str, Any]:
+    selected: dict[str, Any] = {column: {} for column in columns}
+    return {
+        "streams": [
+            {
+                "stream": {
+                    "name": STREAM,
+                    "json_schema": {"properties": selected} if columns else {},
+                    "supported_sync_modes": ["full_refresh", "incremental"],
+                },
+                "sync_mode": "incremental",
+                "destination_sync_mode": "append",
+            }
+        ]
+    }
+
+
 def _command(job: Job, folder: Path) -> list[str]:
+    return command_selecting(job, folder, ())
+
+
+def command_selecting(job: Job, folder: Path, columns: Sequence[str]) -> list[str]:
+    """The command that reads the given columns, or all if none are given."""
     config, catalog = folder / "config.json", folder / "catalog.json"
     config.write_text(json.dumps(job.config))
-    catalog.write_text(json.dumps(_CATALOG))
+    catalog.write_text(json.dumps(_catalog(columns)))
     return [*PROGRAM, "read", "--config", str(config), "--catalog", str(catalog)]
 
 

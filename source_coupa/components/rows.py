@@ -1,0 +1,129 @@
+"""Takes the rows of a child table out of the records that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from source_coupa import errors
+from source_coupa.components.pages import UPDATED_AT, JsonRecord, logger, trimmed, value_of
+
+POSITION = "list_position"
+"""Not `position`: approvals and others have a field of that name."""
+
+
+@dataclass(frozen=True)
+class _Holder:
+    """An object that holds a list, and what its rows take over from it and from all above it."""
+
+    record: JsonRecord
+    carried: dict[str, Any]
+
+
+class Rows:
+    """The lists at `path` in each record of a resource, one row for each of their objects.
+
+    A row begins with `<parent>_id`, `<parent>_updated_at` and `list_position`, its place in the
+    list, counted from 1. Below a list within a list, it also has the id and the place of the outer
+    object: `invoice_line_id` and `invoice_line_position`. A field of its own with one of these
+    names is dropped if it says the same, else it is kept as `<name>_2`.
+
+    Args:
+        resource: its name under /api/, for messages.
+        path: the keys that lead to the list, as Coupa prints them, joined by dots:
+            `invoice-lines.account-allocations`.
+        parent: what one record of the resource is called: `invoice`.
+        need_ids: whether each row must have an id.
+    """
+
+    def __init__(self, *, resource: str, path: str, parent: str, need_ids: bool) -> None:
+        *outer, self._last = path.split(".")
+        self._outer: Sequence[str] = outer
+        self._resource = resource
+        self._path = path
+        self._parent = parent
+        self._need_ids = need_ids
+        self._seen: set[str] = set()
+        self._missed: set[str] = set()
+
+    @property
+    def outermost(self) -> str:
+        """The name of the record's own list, with underscores."""
+        return (*self._outer, self._last)[0].replace("-", "_")
+
+    def of(self, record: JsonRecord) -> list[JsonRecord]:
+        """The rows of one record, in the order of their lists; none if its lists are empty.
+
+        Raises:
+            AirbyteTracedException: if there is something else than lists of objects, or a row
+                without an id.
+        """
+        carried = {
+            f"{self._parent}_id": record["id"],
+            f"{self._parent}_{UPDATED_AT}": value_of(record, UPDATED_AT),
+        }
+        holders = [_Holder(record, carried)]
+        for key in self._outer:
+            name = _singular(key.replace("-", "_"))
+            holders = [
+                _Holder(
+                    item,
+                    {**holder.carried, f"{name}_id": item.get("id"), f"{name}_position": place},
+                )
+                for holder in holders
+                for place, item in self._items(holder.record, key)
+            ]
+        return [
+            _row({**holder.carried, POSITION: place}, item)
+            for holder in holders
+            for place, item in self._items(holder.record, self._last)
+        ]
+
+    def _items(self, holder: JsonRecord, key: str) -> Iterator[tuple[int, JsonRecord]]:
+        if key not in holder:
+            self._miss(key)
+            return
+        self._seen.add(key)
+        items = holder[key]
+        if items is None:
+            return
+        if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+            raise errors.system_error(
+                f"Coupa sent {self._path} of /api/{self._resource} in another form than a list of "
+                "objects: the stream was stopped."
+            )
+        for place, item in enumerate(items, 1):
+            if self._need_ids and key == self._last and item.get("id") is None:
+                raise trimmed(self._resource, f"{self._path}.id")
+            yield place, item
+
+    def _miss(self, key: str) -> None:
+        """Coupa leaves some empty associations out, so that a missing list is no error; but it may
+        have been cut off."""
+        if key in self._seen or key in self._missed:
+            return
+        self._missed.add(key)
+        logger.warning(
+            f"Records of /api/{self._resource} come without {key}: if they should have some, a "
+            "default API response filter in Coupa may cut them off."
+        )
+
+
+def _row(added: dict[str, Any], item: JsonRecord) -> JsonRecord:
+    row = dict(added)
+    for key, value in item.items():
+        name = key.replace("-", "_")
+        if name not in added:
+            row[key] = value
+        elif value is not None and value != added[name]:
+            row[f"{name}_2"] = value
+    return row
+
+
+def _singular(name: str) -> str:
+    """`invoice_lines` -> `invoice_line`."""
+    for plural, singular in (("ies", "y"), ("sses", "ss"), ("s", "")):
+        if name.endswith(plural):
+            return name.removesuffix(plural) + singular
+    return name

@@ -1,0 +1,53 @@
+"""The catalog that `discover` prints is the one that the CDK would make of the manifest."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+from airbyte_cdk.models import AirbyteCatalog
+from airbyte_cdk.sources.declarative.concurrent_declarative_source import (
+    ConcurrentDeclarativeSource,
+)
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from integration_tests.harness import configured_catalog
+from integration_tests.reference.manifest import STREAMS
+from integration_tests.sandbox import Sandbox
+from source_coupa import SourceCoupa
+
+from .truth import UNLIMITED
+
+LOGGER = logging.getLogger("test")
+
+
+@pytest.fixture(scope="module")
+def source() -> Iterator[SourceCoupa]:
+    with Sandbox({}, dialect=UNLIMITED) as sandbox:
+        yield SourceCoupa(config=sandbox.config())
+
+
+@pytest.fixture(scope="module")
+def catalog(source: SourceCoupa) -> AirbyteCatalog:
+    return source.discover(LOGGER, {})
+
+
+def test_streams_are_described_as_the_cdk_describes_them(
+    source: SourceCoupa, catalog: AirbyteCatalog
+) -> None:
+    assert catalog == ConcurrentDeclarativeSource.discover(source, LOGGER, {})
+
+
+def test_a_client_with_every_scope_is_offered_every_stream(catalog: AirbyteCatalog) -> None:
+    assert [stream.name for stream in catalog.streams] == [stream.name for stream in STREAMS]
+    assert len(catalog.streams) >= 120
+
+
+def test_a_stream_that_a_source_was_not_made_for_is_no_silent_gap() -> None:
+    with Sandbox({}, dialect=UNLIMITED) as sandbox:
+        config = sandbox.config()
+        made_for_users = SourceCoupa(catalog=configured_catalog("users"), config=config)
+        messages = made_for_users.read(LOGGER, config, configured_catalog("users", "invoices"))
+        with pytest.raises(AirbyteTracedException, match="invoices: Stream invoices does not"):
+            list(messages)

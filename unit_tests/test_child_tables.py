@@ -1,0 +1,380 @@
+"""Child tables: a row for each object in a list that Coupa's records hold.
+
+What they must bring is computed here from the sandbox's records, in other words than the
+connector's.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from airbyte_cdk.models import AirbyteStateMessage, FailureType
+from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from integration_tests.harness import final_states, records_by_stream, run_read
+from integration_tests.sandbox import Record, RequestRecord, Sandbox, interesting_dialects
+from source_coupa.components.rows import Rows
+
+from .conftest import Present
+from .truth import COMPLETE, UNLIMITED, as_message, instant, last_status, messages_of
+
+pytestmark = pytest.mark.usefixtures("no_budget")
+
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "integrations" / "sources" / "coupa.md"
+
+OUT_OF_ORDER = (
+    "Coupa does not list /api/invoices in order of id, so that records could be missed: the stream "
+    "was stopped."
+)
+
+
+def lines_of(invoice: Record) -> Iterator[Record]:
+    for place, line in enumerate(invoice["invoice-lines"], 1):
+        yield {
+            **line,
+            "invoice-id": invoice["id"],
+            "invoice-updated-at": invoice["updated-at"],
+            "list-position": place,
+        }
+
+
+def allocations_of(invoice: Record) -> Iterator[Record]:
+    for line_place, line in enumerate(invoice["invoice-lines"], 1):
+        for place, allocation in enumerate(line["account-allocations"], 1):
+            yield {
+                **allocation,
+                "invoice-id": invoice["id"],
+                "invoice-updated-at": invoice["updated-at"],
+                "invoice-line-id": line["id"],
+                "invoice-line-position": line_place,
+                "list-position": place,
+            }
+
+
+def charges_of(invoice: Record) -> Iterator[Record]:
+    for place, charge in enumerate(invoice["invoice-charges"], 1):
+        yield {
+            **charge,
+            "invoice-id": invoice["id"],
+            "invoice-updated-at": invoice["updated-at"],
+            "list-position": place,
+        }
+
+
+ROWS_OF: Mapping[str, Callable[[Record], Iterator[Record]]] = {
+    "invoice_lines": lines_of,
+    "invoice_line_allocations": allocations_of,
+    "invoice_charges": charges_of,
+}
+
+
+def truth(sandbox: Sandbox, stream: str) -> dict[int, Record]:
+    """The rows of all invoices by id, as messages print them."""
+    invoices = sandbox.tables["invoices"].records()
+    return {row["id"]: as_message(row) for invoice in invoices for row in ROWS_OF[stream](invoice)}
+
+
+def assert_whole(output: EntrypointOutput, sandbox: Sandbox, stream: str) -> None:
+    """Every row came once and unchanged."""
+    assert messages_of(output) == []
+    read = records_by_stream(output).get(stream, [])
+    expected = truth(sandbox, stream)
+    assert sorted(row["id"] for row in read) == sorted(expected)
+    for row in read:
+        assert row == expected[row["id"]]
+    assert last_status(output, stream) == COMPLETE
+
+
+def invoices(present: Present, rows: int = 130, **options: Any) -> Sandbox:
+    """A sandbox whose invoices changed within the last half year."""
+    changed = [present.now - timedelta(days=days) for days in (1, 2, 30, 100, 170)]
+    options = {"dialect": UNLIMITED, "spread": changed, "clock": present, **options}
+    return Sandbox({"invoices": rows}, **options)
+
+
+def read(
+    sandbox: Sandbox,
+    stream: str,
+    state: list[AirbyteStateMessage] | None = None,
+    **config: Any,
+) -> EntrypointOutput:
+    return run_read(sandbox, [stream], state, start_date="2026-01-01T00:00:00Z", **config)
+
+
+@pytest.mark.parametrize("stream", ROWS_OF)
+def test_every_row_of_every_record_comes_once_and_unchanged(present: Present, stream: str) -> None:
+    with invoices(present) as sandbox:
+        output = read(sandbox, stream)
+        assert_whole(output, sandbox, stream)
+        parents = {row["invoice_id"] for row in records_by_stream(output)[stream]}
+        assert len(parents) > 10, "hardly any parent has rows: this test tests nothing"
+
+
+def test_rows_cost_no_requests_of_their_own(present: Present) -> None:
+    with invoices(present) as sandbox:
+        run_read(sandbox, ["invoices"], start_date="2026-01-01T00:00:00Z")
+        for_invoices = len(sandbox.requests_for("invoices"))
+        sandbox.requests.clear()
+        assert_whole(read(sandbox, "invoice_line_allocations"), sandbox, "invoice_line_allocations")
+        # one proves the columns; windows that are read at once may each confirm their ends
+        assert len(sandbox.requests_for("invoices")) <= for_invoices + 1 + 3
+        assert {request.resource for request in sandbox.requests} == {"invoices", "oauth"}
+
+
+def test_only_the_list_is_asked_for_where_it_comes_as_in_full_records(present: Present) -> None:
+    with invoices(present, 400, spread=[present.now - timedelta(days=1)]) as sandbox:
+        output = read(sandbox, "invoice_lines")
+        assert_whole(output, sandbox, "invoice_lines")
+        asked = [request.query.get("fields") for request in sandbox.requests_for("invoices")]
+        in_part = '["id","updated_at","invoice_lines"]'
+        assert asked.count(in_part) > 5
+        first, proof = asked.index(None), asked.index(in_part)
+        assert first < proof
+
+
+@pytest.mark.parametrize("nested_fields", ["ids", "refused"])
+def test_rows_are_whole_where_the_list_alone_would_not_be(
+    present: Present, nested_fields: Any
+) -> None:
+    with invoices(
+        present,
+        400,
+        spread=[present.now - timedelta(days=1)],
+        dialect=UNLIMITED.but(nested_fields=nested_fields),
+    ) as sandbox:
+        assert_whole(read(sandbox, "invoice_lines"), sandbox, "invoice_lines")
+        asked = [r.query["fields"] for r in sandbox.requests_for("invoices") if "fields" in r.query]
+        assert len([fields for fields in asked if "invoice_lines" in fields]) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in interesting_dialects() if "token" not in name])
+def test_each_dialect_brings_all_rows_or_says_why_not(present: Present, name: str) -> None:
+    dialect = interesting_dialects()[name].but(rate_limit=None)
+    with invoices(present, dialect=dialect) as sandbox:
+        output = read(sandbox, "invoice_lines")
+        if messages := messages_of(output):
+            assert "ignored" in name or name == "updated_at refused"
+            assert any("the stream was stopped" in m or "HTTP 400" in m for m in messages)
+            assert last_status(output, "invoice_lines") != COMPLETE
+        elif name == "times in one zone per answer":
+            rows = records_by_stream(output)["invoice_lines"]
+            assert sorted(row["id"] for row in rows) == sorted(truth(sandbox, "invoice_lines"))
+        else:
+            assert_whole(output, sandbox, "invoice_lines")
+
+
+class Warehouse:
+    """A database that keeps the newest row of each key, as destinations do."""
+
+    def __init__(self, database: sqlite3.Connection) -> None:
+        self._database = database
+        self._database.execute("create table invoices (id integer primary key, updated_at integer)")
+        self._database.execute(
+            "create table invoice_lines"
+            " (id integer primary key, invoice_id integer, invoice_updated_at integer)"
+        )
+
+    def load(self, output: EntrypointOutput) -> None:
+        streams = records_by_stream(output)
+        for record in streams.get("invoices", []):
+            self._database.execute(
+                "replace into invoices values (?, ?)", (record["id"], seconds(record["updated_at"]))
+            )
+        for row in streams.get("invoice_lines", []):
+            self._database.execute(
+                "replace into invoice_lines values (?, ?, ?)",
+                (row["id"], row["invoice_id"], seconds(row["invoice_updated_at"])),
+            )
+
+    def lines(self) -> set[int]:
+        return {id for (id,) in self._database.execute("select id from invoice_lines")}
+
+    def current_lines(self) -> set[int]:
+        """What the query of the docs page finds."""
+        queries = re.findall(r"```sql\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.S)
+        (query,) = (query for query in queries if "invoice_lines" in query)
+        return {row[0] for row in self._database.execute(query)}
+
+
+@pytest.fixture
+def warehouse() -> Iterator[Warehouse]:
+    database = sqlite3.connect(":memory:")
+    yield Warehouse(database)
+    database.close()
+
+
+def seconds(text: str) -> int:
+    return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
+
+
+def test_lines_that_left_their_invoice_can_be_told_by_the_documented_query(
+    present: Present, warehouse: Warehouse
+) -> None:
+    with invoices(present) as sandbox:
+        table = sandbox.tables["invoices"]
+        streams = ["invoices", "invoice_lines"]
+        first = run_read(sandbox, streams, start_date="2026-01-01T00:00:00Z")
+        warehouse.load(first)
+        assert (
+            warehouse.current_lines() == warehouse.lines() == set(truth(sandbox, "invoice_lines"))
+        )
+        present.pass_by(hours=1)
+        several = [id for id in table.ids() if len(table.get(id)["invoice-lines"]) > 1]
+        removed_first, removed_last, removed_all, untouched = several[:4]
+        for id, kept in (
+            (removed_first, slice(1, None)),
+            (removed_last, slice(0, -1)),
+            (removed_all, slice(0, 0)),
+            (untouched, slice(None)),
+        ):
+            table.edit(id, {"invoice-lines": table.get(id)["invoice-lines"][kept]})
+        present.pass_by(minutes=1)
+        second = run_read(sandbox, streams, final_states(first), start_date="2026-01-01T00:00:00Z")
+        warehouse.load(second)
+        assert warehouse.current_lines() == set(truth(sandbox, "invoice_lines"))
+        assert warehouse.lines() - warehouse.current_lines()
+
+
+def test_three_syncs_under_live_edits_of_lines_together_give_the_truth(
+    present: Present, warehouse: Warehouse
+) -> None:
+    random = Random(5)
+    streams = ["invoices", "invoice_lines"]
+
+    def edit_lines(sandbox: Sandbox, request: RequestRecord) -> None:
+        table = sandbox.tables["invoices"]
+        for id in random.sample(table.ids(), 3):
+            lines = table.get(id)["invoice-lines"]
+            if lines and random.random() < 0.5:
+                lines.pop(random.randrange(len(lines)))
+            else:
+                lines.append({"id": 10**9 + random.randrange(10**6), "description": "new"})
+            table.edit(id, {"invoice-lines": lines})
+
+    with invoices(present) as sandbox:
+        sandbox.before_each(edit_lines)
+        state: list[AirbyteStateMessage] = []
+        for _ in range(2):
+            output = run_read(sandbox, streams, state, start_date="2026-01-01T00:00:00Z")
+            assert messages_of(output) == []
+            warehouse.load(output)
+            state = final_states(output)
+            present.pass_by(minutes=10)
+        sandbox.callbacks.clear()
+        warehouse.load(run_read(sandbox, streams, state, start_date="2026-01-01T00:00:00Z"))
+        assert warehouse.current_lines() == set(truth(sandbox, "invoice_lines"))
+        assert len(warehouse.lines()) > len(warehouse.current_lines()), "no line was removed"
+
+
+def test_the_state_moves_over_records_without_rows(present: Present) -> None:
+    with invoices(present, 60) as sandbox:
+        table = sandbox.tables["invoices"]
+        for id in table.ids():
+            table.edit(id, {"invoice-lines": []}, touch=False)
+        first = read(sandbox, "invoice_lines")
+        assert messages_of(first) == []
+        assert records_by_stream(first) == {}
+        newest = max(instant(record) for record in map(underscored_time, table.records()))
+        (state,) = final_states(first)
+        assert state.stream is not None
+        reached = vars(state.stream.stream_state)["invoice_updated_at"]
+        assert datetime.strptime(reached, "%Y-%m-%dT%H:%M:%S%z") == newest
+        sandbox.requests.clear()
+        read(sandbox, "invoice_lines", final_states(first))
+        assert len(sandbox.requests_for("invoices")) <= 3
+
+
+def underscored_time(record: Record) -> Record:
+    return {"updated_at": record["updated-at"]}
+
+
+def test_records_without_rows_are_compared_with_their_window_too(present: Present) -> None:
+    dialect = UNLIMITED.but(updated_at_filter="ignored")
+    with invoices(present, 60, dialect=dialect) as sandbox:
+        for id in sandbox.tables["invoices"].ids():
+            sandbox.tables["invoices"].edit(id, {"invoice-lines": []}, touch=False)
+        output = read(sandbox, "invoice_lines")
+        assert (
+            "Coupa does not apply the filter on updated_at to /api/invoices, so that changes "
+            "cannot be told: the stream was stopped." in messages_of(output)
+        )
+
+
+def test_a_list_that_a_filter_cuts_off_is_told_in_the_log(present: Present) -> None:
+    kept = {"invoices": frozenset({"id", "updated-at", "invoice-number"})}
+    with invoices(present, 30, dialect=UNLIMITED.but(response_filter=kept)) as sandbox:
+        output = read(sandbox, "invoice_lines")
+        warnings = [m.log.message for m in output.logs if m.log and m.log.level.value == "WARN"]
+        assert warnings == [
+            "Records of /api/invoices come without invoice-lines: if they should have some, a "
+            "default API response filter in Coupa may cut them off."
+        ]
+
+
+def rows(path: str = "order-lines", parent: str = "order", need_ids: bool = True) -> Rows:
+    return Rows(resource="orders", path=path, parent=parent, need_ids=need_ids)
+
+
+@pytest.mark.parametrize("value", [{"id": 1}, "1", 1, [{"id": 1}, 2], [[{"id": 1}]]])
+def test_a_list_in_another_form_is_an_error(value: object) -> None:
+    with pytest.raises(AirbyteTracedException) as caught:
+        rows().of({"id": 1, "updated-at": "2026-01-01T00:00:00Z", "order-lines": value})
+    assert caught.value.message == (
+        "Coupa sent order-lines of /api/orders in another form than a list of objects: the stream "
+        "was stopped."
+    )
+    assert caught.value.failure_type == FailureType.system_error
+
+
+def test_a_row_without_its_key_is_an_error() -> None:
+    order = {"id": 1, "updated-at": None, "order-lines": [{"id": 5}, {"description": "no id"}]}
+    with pytest.raises(AirbyteTracedException) as caught:
+        rows().of(order)
+    assert caught.value.message is not None
+    assert caught.value.message.startswith(
+        "Records of /api/orders come without order-lines.id: a default API response filter in "
+        "Coupa cuts it off."
+    )
+    assert len(rows(need_ids=False).of(order)) == 2
+
+
+@pytest.mark.parametrize("value", [None, []])
+def test_empty_lists_give_no_rows(value: object) -> None:
+    assert rows().of({"id": 1, "updated-at": None, "order-lines": value}) == []
+
+
+def test_fields_of_a_row_that_have_the_name_of_an_added_one_are_not_lost() -> None:
+    line = {"id": 5, "order-id": 1, "list-position": 9, "order-updated-at": None, "position": 3}
+    (row,) = rows().of({"id": 1, "updated-at": "then", "order-lines": [line]})
+    assert row == {
+        "order_id": 1,
+        "order_updated_at": "then",
+        "list_position": 1,
+        "id": 5,
+        "list_position_2": 9,
+        "position": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("outer", "columns"),
+    [
+        ("order-lines", {"order_line_id": 7, "order_line_position": 1}),
+        ("policies", {"policy_id": 7, "policy_position": 1}),
+        ("addresses", {"address_id": 7, "address_position": 1}),
+    ],
+)
+def test_rows_of_a_list_within_a_list_name_the_outer_object(
+    outer: str, columns: dict[str, int]
+) -> None:
+    order = {"id": 1, "updated-at": None, outer: [{"id": 7, "parts": [{"id": 8}]}]}
+    (row,) = rows(f"{outer}.parts").of(order)
+    assert row.items() >= columns.items()

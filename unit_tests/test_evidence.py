@@ -1,0 +1,192 @@
+"""The manifest and the schemas say what Coupa documents (see `evidence`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from integration_tests.reference.manifest import ROOT, STREAMS, StreamRow
+from integration_tests.sandbox import HAND_MADE, documented_records
+
+from .evidence import Field, endpoints, fields
+from .test_schemas import load, snake_case, types
+
+LISTED = {endpoint.object for path, endpoint in endpoints().items() if "/:" not in path}
+"""Objects that have a list of their own: a record only refers to them. All others are parts of it.
+"""
+
+NAMES = ("code", "login", "line_num", "po_number", "invoice_number", "number", "name", "email")
+"""Of an object that a record refers to, `id` and the first of these that is documented."""
+
+NOT_READ: Mapping[tuple[str, str], str] = {
+    ("User", "password"): "can only be written",
+    ("User", "generate_password_and_notify"): "can only be written",
+    ("ExpenseLine", "attach_preapproval"): "can only be written",
+    ("ExpenseLine", "expense_attendee"): "the page's name for expense_attendees",
+    ("InvoiceHeader", "requester_email"): "can only be written",
+    ("InvoiceHeader", "requester_lookup_name"): "can only be written",
+    ("InvoiceHeader", "requester_name"): "can only be written",
+    ("Pcard", "cvv"): "a secret",
+    ("DelegateApproval", "delegates"): "would go on without end",
+    ("InventoryOrganization", "warehouses"): "set-up data of its own",
+    ("RemitToAddress", "order_header_confirmations"): "a slip of the page",
+}
+"""Documented fields that no schema declares, and why."""
+
+JSON_TYPES: Mapping[str, set[str]] = {
+    "boolean": {"boolean"},
+    "date": {"string"},
+    "date-time": {"string"},
+    "decimal": {"string"},
+    "float": {"number"},
+    "integer": {"integer"},
+    "list": {"array"},
+    "object": {"object"},
+    "string": {"string"},
+}
+"""Documented type -> how JSON answers hold it (doc 0011: decimals are strings)."""
+
+OTHER_TYPES: Mapping[tuple[str, str], str] = {
+    ("DelegateApproval", "delegate_id"): "an id like every other",
+    ("ExpenseLineTax", "country"): "an object by the Swagger files, an integer by the page",
+    ("InventoryBalance", "quantity"): "a decimal in the answer of doc 0164",
+    ("ItemizedExpenseLine", "has_preapproval"): "a boolean on expense lines",
+    ("UploadError", "field_errors"): "a list in the answers of doc 0051",
+    ("User", "allowed_invoice_inboxes"): "a list in the answer of doc 0159",
+    ("User", "can_expense_for"): "a list in the answers of doc 0015",
+    ("User", "expenses_delegated_to"): "a list in the answers of doc 0015",
+    ("WorkerAssignment", "close_authority"): "a word in the answer of doc 0298",
+    ("WorkerAssignment", "confirm_authority"): "a word in the answer of doc 0298",
+}
+"""Fields that answers hold in another type than documented, and how that is known."""
+
+WHO = frozenset({"created_by", "updated_by"})
+"""Who made and changed the parts of a record; often left out of them."""
+
+
+def object_of(stream: StreamRow) -> str:
+    """The kind of a stream's records, by way of the lists that hold them for child tables."""
+    kind = endpoints()[stream.path].object
+    for key in filter(None, stream.rows.split(".")):
+        field = fields()[kind][key.replace("-", "_")]
+        assert field.type == "list", f"{stream.name}: {key} of {kind} is no list"
+        kind = field.of
+    return kind
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a field is documented (`path`, and the object it is a field of), and its sub-schema,
+    None without one."""
+
+    path: str
+    object: str
+    field: Field
+    schema: Mapping[str, Any] | None
+
+
+def documented(stream: StreamRow) -> Iterator[Place]:
+    """Each documented field of a record: all of the record and of its parts, what names the things
+    that it refers to."""
+    properties = load(stream.schema)["properties"]
+    kind = object_of(stream)
+    for field in fields()[kind].values():
+        schema = properties.get(field.name)
+        if (kind, field.name) in NOT_READ:
+            assert schema is None, f"{field.name} is declared all the same"
+            continue
+        yield Place(field.name, kind, field, schema)
+        below = (schema or {}).get("items", schema or {}).get("properties", {})
+        for inner in _inner_fields(field):
+            path = f"{field.name}/{inner.name}"
+            yield Place(path, field.of, inner, below.get(inner.name))
+
+
+def _inner_fields(field: Field) -> Iterator[Field]:
+    inner = fields().get(field.of, {})
+    is_part = field.type == "list" and field.of not in LISTED
+    usual = {"id", next((name for name in NAMES if name in inner), "id")}
+    for name in inner.keys() - WHO if is_part else inner.keys() & usual:
+        if (field.of, name) not in NOT_READ:
+            yield inner[name]
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_a_stream_reads_a_documented_list(stream: StreamRow) -> None:
+    endpoint = endpoints()[stream.path]
+    assert "inferred" not in endpoint.path_source
+    assert endpoint.has_id
+    assert set(stream.scopes) == endpoint.scopes
+    assert fields()[object_of(stream)]["id"].type == "integer"
+    assert "id" in stream.primary_key
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_a_cursor_is_a_documented_update_time(stream: StreamRow) -> None:
+    if stream.cursor:
+        assert endpoints()[stream.path].has_updated_at
+        assert stream.cursor == (f"{stream.parent}_updated_at" if stream.rows else "updated_at")
+
+
+@pytest.mark.parametrize("stream", [s for s in STREAMS if s.nested], ids=lambda s: s.name)
+def test_a_nested_stream_knows_the_scopes_of_its_parents(stream: StreamRow) -> None:
+    parents = endpoints()[stream.path.partition("/:")[0]]
+    assert set(stream.parent_scopes or stream.scopes) == parents.scopes
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_a_record_with_every_documented_field_has_no_undeclared_path(stream: StreamRow) -> None:
+    assert [place.path for place in documented(stream) if place.schema is None] == []
+
+
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_fields_have_their_documented_types(stream: StreamRow) -> None:
+    wrong = [
+        f"{place.path}: {types(place.schema)}, documented as {place.field.type}"
+        for place in documented(stream)
+        if place.schema is not None
+        and (place.object, place.field.name) not in OTHER_TYPES
+        and not JSON_TYPES.get(place.field.type, set()) <= set(types(place.schema))
+    ]
+    assert wrong == []
+
+
+def test_suggested_streams_exist() -> None:
+    metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
+    suggested = metadata["data"]["suggestedStreams"]["streams"]
+    assert set(suggested) <= {stream.name for stream in STREAMS}
+    assert suggested[:3] == ["users", "expenses", "expense_lines"]
+
+
+PRINTED = [
+    stream
+    for stream in STREAMS
+    if not stream.rows and stream.path not in HAND_MADE and documented_records(stream.path)
+]
+"""The others are tested in `test_schemas`."""
+CUSTOM_FIELDS = frozenset(
+    """
+    api_user attachment buyer custom_attach custom_field_2 custom_field_3 custom_field_4 date
+    height_passthrough project2 received test_text_field
+    """.split()  # noqa: SIM905
+)
+"""Fields of the printed orders, requisitions and items that their instances made themselves."""
+
+
+@pytest.mark.parametrize("stream", PRINTED, ids=lambda stream: stream.name)
+def test_a_printed_record_fits_the_schema(stream: StreamRow) -> None:
+    schema = load(stream.schema)
+    for record in map(snake_case, documented_records(stream.path)):
+        assert [error.json_path for error in Draft7Validator(schema).iter_errors(record)] == []
+        assert record.keys() - schema["properties"].keys() <= CUSTOM_FIELDS
+
+
+def test_no_exception_is_out_of_date() -> None:
+    known = {(kind, name) for kind, of in fields().items() for name in of}
+    assert OTHER_TYPES.keys() <= known
+    assert NOT_READ.keys() <= known

@@ -1,0 +1,275 @@
+"""Nested streams: lists of which each parent has one of its own, `/api/users/5/addresses`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
+
+from integration_tests.harness import discover, final_states, records_by_stream, run_read
+from integration_tests.sandbox import (
+    Dialect,
+    Fault,
+    LiveEdits,
+    Record,
+    RequestRecord,
+    Sandbox,
+    interesting_dialects,
+)
+from source_coupa.components.pages import JsonRecord, PageReader, QueryRefusedError
+
+from .conftest import Waits
+from .truth import COMPLETE, UNLIMITED, as_message, last_status, messages_of
+
+pytestmark = pytest.mark.usefixtures("no_budget")
+
+ADDRESSES = "users/:user_id/addresses"
+COMMENTS = "invoices/:invoice_id/comments"
+PENDING = "quote_requests/:quote_request_id/pending_quote_suppliers"
+SCOPES = ("core.sourcing.read", "core.sourcing.pending_supplier.read")
+
+NOT_OFFERED = (
+    "This Coupa instance does not offer /api/users/:user_id/addresses (HTTP 404): check the "
+    "instance URL, or deselect the stream user_addresses."
+)
+
+
+def users(rows: int = 60, addresses: int = 150, dialect: Dialect = UNLIMITED) -> Sandbox:
+    return Sandbox({"users": rows, ADDRESSES: addresses}, dialect=dialect, size={"users": 600})
+
+
+def truth(sandbox: Sandbox, path: str = ADDRESSES, parent: str = "user") -> dict[int, Record]:
+    table = sandbox.tables[path]
+    return {
+        record["id"]: {**as_message(record), f"{parent}_id": table.owners[record["id"]]}
+        for record in table.records()
+    }
+
+
+def assert_whole(output: EntrypointOutput, expected: Mapping[int, Record], stream: str) -> None:
+    assert messages_of(output) == []
+    read = records_by_stream(output).get(stream, [])
+    assert sorted(record["id"] for record in read) == sorted(expected)
+    for record in read:
+        assert record == expected[record["id"]]
+    assert last_status(output, stream) == COMPLETE
+
+
+def lists_asked(sandbox: Sandbox, path: str = ADDRESSES) -> list[RequestRecord]:
+    return sandbox.requests_for(path)
+
+
+@pytest.mark.parametrize(
+    ("stream", "path", "parent"),
+    [("user_addresses", ADDRESSES, "user"), ("invoice_comments", COMMENTS, "invoice")],
+)
+def test_each_record_comes_once_with_the_id_of_its_parent(
+    stream: str, path: str, parent: str
+) -> None:
+    rows = {path.partition("/")[0]: 60, path: 150}
+    with Sandbox(rows, dialect=UNLIMITED) as sandbox:
+        output = run_read(sandbox, [stream])
+        assert_whole(output, truth(sandbox, path, parent), stream)
+        owners = set(sandbox.tables[path].owners.values())
+        assert 10 < len(owners) < 60, "all parents have a list or hardly any: see other tests"
+
+
+@pytest.mark.parametrize("parents", [0, 1, 50, 51])
+def test_any_number_of_parents_is_read_to_its_end(parents: int) -> None:
+    with users(parents, 0) as sandbox:
+        for id in sandbox.tables["users"].ids():
+            sandbox.tables[ADDRESSES].add(owner=id)
+        assert_whole(run_read(sandbox, ["user_addresses"]), truth(sandbox), "user_addresses")
+
+
+@pytest.mark.parametrize("length", [1, 49, 50, 51, 120])
+def test_a_list_of_any_length_below_a_parent_is_read_to_its_end(length: int) -> None:
+    with users(4, 0) as sandbox:
+        _, second, third, _ = sandbox.tables["users"].ids()
+        for _ in range(length):
+            sandbox.tables[ADDRESSES].add(owner=second)
+        sandbox.tables[ADDRESSES].add(owner=third)
+        assert_whole(run_read(sandbox, ["user_addresses"]), truth(sandbox), "user_addresses")
+
+
+def test_each_parent_costs_one_request_and_of_parents_only_ids_are_asked_for() -> None:
+    with users(120, 0) as sandbox:
+        for id in sandbox.tables["users"].ids():
+            sandbox.tables[ADDRESSES].add(owner=id)
+        assert_whole(run_read(sandbox, ["user_addresses"]), truth(sandbox), "user_addresses")
+        asked = lists_asked(sandbox)
+        first_pages = [r for r in asked if r.query["limit"] == "50" and "id[gt]" not in r.query]
+        assert len(first_pages) == 120
+        # what one list shows about the instance holds for all; each worker may be the first to ask
+        assert len(asked) - len(first_pages) <= 2 * 20
+        of_parents = sandbox.requests_for("users")
+        assert len(of_parents) <= 8
+        assert {r.query.get("fields") for r in of_parents if r.query["limit"] == "50"} == {'["id"]'}
+
+
+@pytest.mark.parametrize("name", [name for name in interesting_dialects() if "token" not in name])
+def test_each_dialect_brings_all_records_or_says_why_not(name: str) -> None:
+    dialect = interesting_dialects()[name].but(rate_limit=None)
+    with users(dialect=dialect) as sandbox:
+        output = run_read(sandbox, ["user_addresses"])
+        if messages := messages_of(output):
+            assert "order_by=id ignored" in name
+            assert any("in order of id" in message for message in messages)
+            assert last_status(output, "user_addresses") != COMPLETE
+        elif name == "times in one zone per answer":
+            read = records_by_stream(output)["user_addresses"]
+            assert sorted(record["id"] for record in read) == sorted(truth(sandbox))
+        else:
+            assert_whole(output, truth(sandbox), "user_addresses")
+
+
+def test_a_parent_that_vanished_meanwhile_is_passed_by() -> None:
+    with users() as sandbox:
+        table = sandbox.tables["users"]
+        gone = table.ids()[3:6]
+
+        def delete(sandbox: Sandbox, request: RequestRecord) -> None:
+            for id in gone:
+                if request.path == f"/api/users/{id}/addresses" and table.row(id):
+                    table.delete(id)
+
+        sandbox.before_each(delete)
+        output = run_read(sandbox, ["user_addresses"])
+        assert_whole(output, truth(sandbox), "user_addresses")
+        assert len(table) == 57
+        proofs = [r.query["id"] for r in sandbox.requests_for("users") if "id" in r.query]
+        assert sorted(proofs) == sorted(map(str, gone))
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_list_that_is_missing_below_a_parent_that_exists_is_an_error(status: int) -> None:
+    with users() as sandbox:
+        sandbox.faults.add(Fault("status", status=status, resource=ADDRESSES))
+        output = run_read(sandbox, ["user_addresses"])
+        assert NOT_OFFERED in messages_of(output)
+        error = output.errors[0].trace.error  # type: ignore[union-attr]
+        assert error is not None
+        assert error.failure_type == FailureType.config_error
+        assert last_status(output, "user_addresses") != COMPLETE
+
+
+@pytest.mark.parametrize("answer", ["filter ignored", "filter refused"])
+def test_a_parent_whose_absence_cannot_be_proved_is_not_passed_by(
+    monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    asked = PageReader.first
+
+    def first(self: PageReader, filters: Mapping[str, str], limit: int = 50) -> list[JsonRecord]:
+        if "id" in filters and answer == "filter refused":
+            raise QueryRefusedError("id is not supported")
+        return asked(self, {} if "id" in filters else filters, limit)
+
+    monkeypatch.setattr(PageReader, "first", first)
+    with users() as sandbox:
+        sandbox.faults.add(Fault("status", status=404, resource=ADDRESSES))
+        assert NOT_OFFERED in messages_of(run_read(sandbox, ["user_addresses"]))
+
+
+@pytest.mark.parametrize("status", [404, 409])
+def test_after_a_list_that_failed_no_others_are_asked_for(status: int) -> None:
+    with users(400, 10) as sandbox:
+        sandbox.faults.add(Fault("status", status=status, resource=ADDRESSES))
+        output = run_read(sandbox, ["user_addresses"], num_workers=2)
+        assert messages_of(output)
+        assert last_status(output, "user_addresses") != COMPLETE
+        assert len(lists_asked(sandbox)) <= 4
+        assert len(messages_of(output)) <= 4
+
+
+@pytest.mark.parametrize("resource", ["users", ADDRESSES])
+@pytest.mark.parametrize("status", [403, 503])
+def test_parents_or_lists_that_cannot_be_read_fail_the_stream(
+    waits: Waits, resource: str, status: int
+) -> None:
+    with users() as sandbox:
+        sandbox.faults.add(Fault("status", status=status, resource=resource))
+        output = run_read(sandbox, ["user_addresses", "expenses"])
+        assert any("user_addresses" in message for message in messages_of(output))
+        assert last_status(output, "user_addresses") != COMPLETE
+        assert last_status(output, "expenses") == COMPLETE
+
+
+def test_requests_under_way_are_bounded_over_all_lists() -> None:
+    with users() as sandbox:
+        sandbox.latency = 0.02
+        run_read(sandbox, ["user_addresses"], num_workers=3)
+        assert 2 <= sandbox.peak_concurrency() <= 3
+
+
+def test_no_untouched_record_is_lost_under_live_edits_of_both() -> None:
+    with users(80, 300) as sandbox:
+        addresses = sandbox.tables[ADDRESSES]
+        before = {id: addresses.owners[id] for id in addresses.ids()}
+        edits = LiveEdits(3, 2, ["users", ADDRESSES], inserts=1.0, edits=2.0, deletes=1.0)
+        sandbox.before_each(edits)
+        output = run_read(sandbox, ["user_addresses"])
+        assert messages_of(output) == []
+        read = [record["id"] for record in records_by_stream(output)["user_addresses"]]
+        assert len(read) == len(set(read))
+        assert len(edits.deleted["users"]) > 5, "hardly any parent was deleted: this tests nothing"
+        touched = edits.edited[ADDRESSES] | edits.deleted[ADDRESSES]
+        untouched = {
+            id
+            for id, owner in before.items()
+            if id not in touched and owner not in edits.deleted["users"]
+        }
+        assert untouched <= set(read)
+
+
+def test_a_second_sync_reads_all_lists_again() -> None:
+    """Whether a change of a list is told by its parent's update time is not documented."""
+    with users() as sandbox:
+        first = run_read(sandbox, ["user_addresses"])
+        table = sandbox.tables[ADDRESSES]
+        table.edit(table.ids()[0], street2="moved")
+        second = run_read(sandbox, ["user_addresses"], final_states(first))
+        assert_whole(second, truth(sandbox), "user_addresses")
+
+
+class TestParentsWithAnotherScope:
+    """Pending suppliers have a scope of their own, and so have the quote requests above them."""
+
+    @pytest.mark.parametrize("held", [SCOPES, SCOPES[:1], SCOPES[1:]])
+    def test_discover_shows_the_stream_only_to_clients_with_both(
+        self, held: tuple[str, ...]
+    ) -> None:
+        with Sandbox({}, dialect=UNLIMITED) as sandbox:
+            sandbox.revoke(*SCOPES)
+            sandbox.grant(*held)
+            (catalog,) = discover(sandbox.config()).of_type("CATALOG")
+            names = {stream["name"] for stream in catalog["catalog"]["streams"]}
+        assert ("pending_quote_suppliers" in names) == (held == SCOPES)
+
+    def test_each_list_is_read_with_its_own_scope(self) -> None:
+        with Sandbox({"quote_requests": 12, PENDING: 30}, dialect=UNLIMITED) as sandbox:
+            output = run_read(sandbox, ["pending_quote_suppliers"])
+            expected = truth(sandbox, PENDING, "quote_request")
+            assert_whole(output, expected, "pending_quote_suppliers")
+            for resource, scope in zip(("quote_requests", PENDING), SCOPES, strict=True):
+                used = {request.scopes for request in sandbox.requests_for(resource)}
+                assert used == {frozenset({scope})}
+
+    @pytest.mark.parametrize("missing", SCOPES)
+    def test_a_scope_that_was_taken_away_is_named(self, missing: str) -> None:
+        with Sandbox({"quote_requests": 3}, dialect=UNLIMITED) as sandbox:
+            sandbox.revoke(missing)
+            messages = messages_of(run_read(sandbox, ["pending_quote_suppliers"]))
+            assert any(f"lacks the scope {missing}:" in message for message in messages)
+
+    @pytest.mark.parametrize(
+        ("resource", "scope"), list(zip(("quote_requests", PENDING), SCOPES, strict=True))
+    )
+    def test_a_refusal_names_the_scope_of_the_list_that_was_refused(
+        self, resource: str, scope: str
+    ) -> None:
+        with Sandbox({"quote_requests": 3, PENDING: 3}, dialect=UNLIMITED) as sandbox:
+            sandbox.faults.add(Fault("status", status=403, resource=resource))
+            messages = messages_of(run_read(sandbox, ["pending_quote_suppliers"]))
+            assert any(f"has the scope {scope}, or" in message for message in messages)
