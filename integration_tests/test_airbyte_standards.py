@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
 from airbyte_cdk.test.models import ConnectorTestScenario
 from airbyte_cdk.test.standard_tests.source_base import SourceTestSuiteBase
 
 from source_coupa import SourceCoupa
 
-from .sandbox import Sandbox
+from .full_records import add_full_records
+from .sandbox import RESOURCES, Dialect, Sandbox
 
 pytest_plugins = ["airbyte_cdk.test.standard_tests.pytest_hooks"]
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+TODAY = datetime.now(timezone.utc)
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Something to read in every stream, all of it changed within the last days."""
+    days = [TODAY - timedelta(days=day) for day in range(1, 9)]
+    rows = dict.fromkeys(RESOURCES, 2)
+    with Sandbox(rows, dialect=Dialect(rate_limit=None), spread=days) as sandbox:
+        add_full_records(sandbox, days[0])
+        yield sandbox
 
 
 class TestAirbyteStandards(SourceTestSuiteBase):
@@ -44,9 +61,14 @@ class TestAirbyteStandards(SourceTestSuiteBase):
         ]
 
     @pytest.fixture(autouse=True)
-    def _at_the_sandbox(self, request: pytest.FixtureRequest, small_sandbox: Sandbox) -> None:
+    def _at_the_sandbox(
+        self, request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(MovingWindowCallRatePolicy, "try_acquire", lambda *_, **__: None)
         if "scenario" in request.fixturenames:
-            request.getfixturevalue("scenario").config_dict["instance_url"] = small_sandbox.url
+            config = request.getfixturevalue("scenario").config_dict
+            config["instance_url"] = sandbox.url
+            config["start_date"] = (TODAY - timedelta(days=9)).strftime("%Y-%m-%dT00:00:00Z")
 
     @classmethod
     def create_connector(cls, scenario: ConnectorTestScenario | None) -> SourceCoupa:

@@ -4,44 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import timedelta, timezone
-from random import Random
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
+from integration_tests.full_records import add_full_records
 from integration_tests.harness import records_by_stream, run_read
 from integration_tests.reference.manifest import STREAMS
 from integration_tests.sandbox import (
-    HAND_MADE,
     RESOURCES,
     Record,
     Sandbox,
     documented_records,
 )
-from integration_tests.sandbox.blueprint import Blueprint
-from integration_tests.sandbox.generators.from_schema import FromSchema
 
 from .conftest import Present
 from .truth import UNLIMITED, as_message
 
 ROWS = 6
 DAYS = 9
-
-
-def full_record(path: str, id: int) -> Record:
-    """A record of a resource with every field of its schema, lists filled."""
-    generate = RESOURCES[path].generate
-    if path in HAND_MADE:
-        generate = FromSchema(next(stream.schema for stream in STREAMS if stream.path == path))
-    for seed in range(1_000):
-        record = generate(Random(seed), 0)
-        if None not in record.values():
-            body = Blueprint(record).render(id, None, None, timezone.utc)
-            printed: Record = json.loads(body)
-            return printed
-    raise AssertionError(f"no record of {path} is full")
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +39,7 @@ def read() -> Iterator[tuple[Sandbox, EntrypointOutput]]:
         instants = [present.now - timedelta(days=day) for day in range(1, DAYS)]
         rows = dict.fromkeys(RESOURCES, ROWS)
         with Sandbox(rows, dialect=UNLIMITED, spread=instants, clock=present) as sandbox:
-            yesterday = (present.now - timedelta(days=1)).isoformat()
-            for path, table in sandbox.tables.items():
-                record = full_record(path, table.ids()[-1] + 1)
-                changed = {"updated-at": yesterday} if RESOURCES[path].updates else {}
-                table.add({**record, **changed})
+            add_full_records(sandbox, present.now - timedelta(days=1))
             start = (present.now - timedelta(days=DAYS)).strftime("%Y-%m-%dT%H:%M:%SZ")
             names = [stream.name for stream in STREAMS]
             yield sandbox, run_read(sandbox, names, start_date=start)

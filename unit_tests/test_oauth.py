@@ -241,6 +241,7 @@ def test_read_asks_again_where_check_does_not(sandbox: Sandbox, waits: Waits, fa
 
 
 def test_the_first_of_two_scopes_that_is_granted_is_taken(sandbox: Sandbox) -> None:
+    sandbox.revoke("core.item.read")
     either = ["core.item.read", "core.user.read", "core.invoice.read"]
     store = store_for(sandbox)
     token = store.token(either)
@@ -251,6 +252,7 @@ def test_the_first_of_two_scopes_that_is_granted_is_taken(sandbox: Sandbox) -> N
 
 
 def test_a_stream_of_which_no_scope_is_granted_names_them_all(sandbox: Sandbox) -> None:
+    sandbox.revoke("core.item.read", "core.catalog.read")
     with pytest.raises(AirbyteTracedException) as caught:
         store_for(sandbox).token(["core.item.read", "core.catalog.read"])
     assert "lacks the scope core.item.read or core.catalog.read: add it" in str(caught.value)
@@ -269,6 +271,7 @@ def test_a_stream_of_which_no_scope_is_granted_names_them_all(sandbox: Sandbox) 
 )
 def test_a_refused_scope_is_asked_for_once(refusal: Refusal) -> None:
     with small_sandbox(bad_scope=refusal) as sandbox:
+        sandbox.revoke("core.item.read")
         store = store_for(sandbox)
         assert [store.holds("core.item.read") for _ in range(3)] == [False] * 3
         assert asked_scopes(sandbox) == {"core.item.read": 1}

@@ -31,6 +31,7 @@ from integration_tests.harness import (
     run_process,
     run_read,
 )
+from integration_tests.reference.manifest import SCOPES as EVERY_SCOPE
 from integration_tests.reference.manifest import STREAMS, StreamRow
 from integration_tests.sandbox import Fault, Refusal, Sandbox
 from integration_tests.sandbox.resources import ALL_SCOPES
@@ -45,9 +46,6 @@ pytestmark = pytest.mark.usefixtures("no_budget")
 
 SCOPES = ("core.user.read", "core.expense.read", "core.invoice.read")
 """Those of the streams in ALL_STREAMS."""
-EVERY_SCOPE = tuple(
-    dict.fromkeys(scope for stream in STREAMS for scope in (*stream.scopes, *stream.parent_scopes))
-)
 SOME_SCOPES = [subset for size in (1, 2, 3) for subset in combinations(SCOPES, size)]
 MORE_SCOPES = [
     ("core.item.read",),

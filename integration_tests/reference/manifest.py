@@ -104,3 +104,8 @@ _AREAS = _areas()
 
 STREAMS = tuple(_row(stream) for stream in MANIFEST["streams"])
 """In the manifest's order."""
+
+SCOPES = tuple(
+    dict.fromkeys(scope for stream in STREAMS for scope in (*stream.scopes, *stream.parent_scopes))
+)
+"""All scopes that any stream can use."""
