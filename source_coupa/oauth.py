@@ -8,6 +8,7 @@ Which status and body it answers to a wrong client or scope is not documented.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Iterable, Sequence
@@ -18,7 +19,7 @@ import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.streams.call_rate import APIBudget
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from requests.auth import AuthBase
 
 from source_coupa import errors
@@ -43,6 +44,13 @@ class TokenAnswer(BaseModel):
 
     access_token: SecretStr = Field(min_length=1)
     expires_in: float = Field(default=_DEFAULT_LIFETIME, gt=0)
+
+    @field_validator("access_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch("[!-~]+", value.get_secret_value()):
+            raise ValueError("no token")
+        return value
 
 
 class OAuthError(BaseModel):
@@ -96,6 +104,7 @@ class TokenStore:
         self._tokens: dict[str, Token] = {}
         self._refused: set[str] = set()
         self._hopeless: dict[str, str] = {}
+        self._failed: dict[str, tuple[float, AirbyteTracedException]] = {}
         self._session = requests.Session()
 
     def token(self, scopes: Sequence[str], budget: APIBudget | None = None) -> Token:
@@ -126,7 +135,16 @@ class TokenStore:
             }
 
     def _granted(self, scope: str, budget: APIBudget | None) -> Token | None:
+        waiting_since = time.monotonic()
         with self._scope_lock(scope):
+            failed_at, failure = self._failed.get(scope, (0.0, None))
+            if failure is not None and failed_at >= waiting_since:
+                # all attempts were made meanwhile: no thread that waited for them makes them anew
+                raise type(failure)(
+                    message=failure.message,
+                    internal_message=failure.internal_message,
+                    failure_type=failure.failure_type,
+                )
             if scope in self._refused:
                 return None
             if (hopeless := self._hopeless.get(scope)) is not None:
@@ -142,6 +160,7 @@ class TokenStore:
                     if error.failure_type == FailureType.config_error:
                         # not asked again for each window: credentials may get locked by that
                         self._hopeless[scope] = error.message or ""
+                    self._failed[scope] = time.monotonic(), error
                     raise
                 with self._lock:
                     self._tokens[scope] = token

@@ -15,6 +15,7 @@ from airbyte_cdk.exception_handler import init_uncaught_exception_handler
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.source import SourceCoupa
+from source_coupa.state import read_state
 
 
 def run() -> None:
@@ -42,7 +43,7 @@ def command(args: Sequence[str]) -> None:
         source = SourceCoupa(
             catalog=SourceCoupa.read_catalog(catalog_path) if catalog_path else None,
             config=SourceCoupa.read_config(config_path) if config_path else None,
-            state=SourceCoupa.read_state(state_path) if state_path else None,
+            state=read_state(state_path) if state_path else None,
             config_path=config_path,
         )
         launch(source, args)

@@ -28,6 +28,7 @@ from source_coupa.config import CoupaConfig
 from source_coupa.failures import told_once
 from source_coupa.oauth import TokenStore, shared_store
 from source_coupa.scopes import GatedStream, ScopeGate, gated_streams
+from source_coupa.state import check_states
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"
 
@@ -114,9 +115,11 @@ class SourceCoupa(YamlDeclarativeSource):
         """The messages of a sync; a stream that fails does not keep others from completing.
 
         Raises:
-            AirbyteTracedException: at the end if a stream failed.
+            AirbyteTracedException: at the end if a stream failed, or at once if a state is not one
+                of this connector.
         """
         known = {stream.name for stream in self._gated_streams()}
+        check_states(state or [], {configured.stream.name for configured in catalog.streams})
         unknown = [
             errors.unknown_stream(configured.stream.name).as_airbyte_message(
                 StreamDescriptor(name=configured.stream.name)

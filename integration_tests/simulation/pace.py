@@ -5,7 +5,7 @@ Nothing of what the connector decides is changed, only how long it takes:
 - waits between attempts are a thousandth as long, and the connector's clock for them runs on as if
   they had been whole, so that a token ages while others wait;
 - the request budget is lifted (`unit_tests/test_budget.py` proves it);
-- the manifest is parsed once for all syncs of a process;
+- the manifest and the schemas are parsed once for all syncs of a process;
 - if asked for, lists of a few pages are divided as long ones are, so that small tables are read by
   many readers too, and the time of day is that of the scenario.
 """
@@ -25,7 +25,8 @@ from unittest.mock import patch
 
 import backoff._sync
 from airbyte_cdk.sources.declarative import concurrent_declarative_source, yaml_declarative_source
-from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
+from airbyte_cdk.sources.declarative.schema.json_file_schema_loader import JsonFileSchemaLoader
+from airbyte_cdk.sources.streams import call_rate
 from airbyte_cdk.sources.streams.concurrent.state_converters import datetime_stream_state_converter
 from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
@@ -64,12 +65,24 @@ def quick() -> Iterator[None]:
         text = stream if isinstance(stream, (str, bytes)) else stream.read()
         return copy.deepcopy(parse(text))
 
+    schemas: dict[str, Any] = {}
+    load_schema = JsonFileSchemaLoader.get_json_schema
+
+    def schema(loader: JsonFileSchemaLoader) -> Any:
+        path = loader._get_json_filepath()
+        if path not in schemas:
+            schemas[path] = load_schema(loader)
+        return schemas[path]
+
     with ExitStack() as stack:
         for sleeper in (oauth, scopes, pages, fetchers, rate_limiting, backoff._sync):
             stack.enter_context(patch.object(sleeper, "time", module))
         stack.enter_context(
-            patch.object(MovingWindowCallRatePolicy, "try_acquire", lambda *_, **__: None)
+            patch.object(call_rate.MovingWindowCallRatePolicy, "try_acquire", lambda *_, **__: None)
         )
+        # each of them keeps a thread for as long as the process lives
+        stack.enter_context(patch.object(call_rate, "Limiter", lambda bucket: None))
+        stack.enter_context(patch.object(JsonFileSchemaLoader, "get_json_schema", schema))
         stack.enter_context(patch.object(concurrent_declarative_source, "safe_load_yaml", parse))
         stack.enter_context(patch.object(yaml_declarative_source, "safe_load_yaml", load))
         yield

@@ -2,6 +2,7 @@
 
 # without `from __future__ import annotations`: on Python 3.10 the CDK cannot read InitVar as text
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from datetime import datetime
@@ -21,6 +22,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_coupa import errors
 from source_coupa.components.fetchers import shared_fetchers
 from source_coupa.components.lists import ListReader
+from source_coupa.components.outages import shared_outages
 from source_coupa.components.pages import PageReader, trimmed
 from source_coupa.components.windows import Prehistory, Window, instant
 from source_coupa.config import CoupaConfig
@@ -58,6 +60,8 @@ class KeysetRetriever(Retriever):
         config = CoupaConfig.parse(self.config)
         self._host = config.host
         self._fetchers = shared_fetchers(config)
+        self._outages = shared_outages(config)
+        self._outage_told: str | None = None
         pages = PageReader(resource=self._resource, send=self._send)
         self._lists = ListReader(pages=pages, fetchers=self._fetchers)
         self._prehistory = Prehistory(self._lists.first_record)
@@ -75,6 +79,8 @@ class KeysetRetriever(Retriever):
             raise errors.config_error(self._unusable)
         try:
             yield from self._read(records_schema, stream_slice)
+        except RecursionError:
+            raise errors.too_deep(self._resource) from None
         except AirbyteTracedException as error:
             if error.failure_type == FailureType.config_error:
                 self._unusable = error.message
@@ -129,18 +135,33 @@ class KeysetRetriever(Retriever):
             )
 
     def _send(self, query: Mapping[str, str]) -> requests.Response:
+        began = time.monotonic()
         try:
             with self._fetchers.slot():
+                if self._outages.is_known:
+                    raise errors.given_up(self._host)
+                began = time.monotonic()
                 response = self.requester.send_request(request_params=query)
         except AirbyteTracedException as error:
             # without its cause, whose text quotes what Coupa answered
-            raise self._plain(error) from None
+            raise self._noted(self._plain(error), began) from None
+        self._outages.answered()
         if response is None:
             raise errors.system_error(f"The request to /api/{self._resource} got no answer.")
         if response.status_code not in (requests.codes.ok, requests.codes.bad_request):
             raise errors.unexpected_status(self._host, response.status_code)
         self._fetchers.observe(response.elapsed.total_seconds())
         return response
+
+    def _noted(self, failure: AirbyteTracedException, began: float) -> AirbyteTracedException:
+        """The same failure; if the host is down, in the words that were first found for it, for
+        each window's would be told."""
+        if not isinstance(failure, errors.HostDownError):
+            return failure
+        self._outages.gave_up(began)
+        self._outage_told = self._outage_told or failure.message
+        sentence = self._outage_told or ""
+        return errors.transient_error(sentence, failure.internal_message)
 
     def _plain(self, error: AirbyteTracedException) -> AirbyteTracedException:
         """The sentence of the manifest alone, without the CDK's words about retries and answers."""
@@ -153,6 +174,10 @@ class KeysetRetriever(Retriever):
                 # a status that the manifest does not know
                 return errors.unexpected_status(self._host, cause.response.status_code)
             sentence = str(cause)
+            if errors.is_unavailable(cause.response):
+                return errors.transient_error(sentence, kind=errors.HostDownError)
+        if isinstance(error, errors.HostDownError):
+            return error
         return AirbyteTracedException(
             message=sentence, internal_message=sentence, failure_type=kind
         )
