@@ -56,6 +56,10 @@ def read_within(response: requests.Response, seconds: float) -> None:
     ending.start()
     try:
         _ = response.content
+    except requests.RequestException:
+        # a body that cannot be unpacked would keep its connection
+        response.close()
+        raise
     finally:
         ending.cancel()
 

@@ -18,6 +18,7 @@ from airbyte_cdk.models import (
     FailureType,
     Status,
     StreamDescriptor,
+    SyncMode,
 )
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import HTTPAPIBudget
 from airbyte_cdk.sources.declarative.yaml_declarative_source import YamlDeclarativeSource
@@ -66,6 +67,15 @@ class SourceCoupa(YamlDeclarativeSource):
             state=state,
             config_path=config_path,
         )
+        refreshed = {
+            configured.stream.name
+            for configured in (catalog.streams if catalog else [])
+            if configured.sync_mode == SyncMode.full_refresh
+        }
+        self.resolved_manifest["streams"][:] = [
+            _whole(stream) if stream["name"] in refreshed else stream
+            for stream in self.resolved_manifest["streams"]
+        ]
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
         """Checks the settings before the CDK does, whose messages name no field.
@@ -174,6 +184,16 @@ class SourceCoupa(YamlDeclarativeSource):
                     f"Stream {stream.name} is not available: the OAuth client lacks the scope "
                     f"{' or '.join(stream.scopes)}."
                 )
+
+
+def _whole(stream: Mapping[str, Any]) -> dict[str, Any]:
+    """A stream of the manifest, read as one list and not by windows of update times: a record that
+    is edited meanwhile leaves its window for the next sync, which a full refresh has none of."""
+    whole = {key: value for key, value in stream.items() if key != "incremental_sync"}
+    if "incremental_sync" in stream:
+        field = stream["incremental_sync"]["cursor_field"]
+        whole["retriever"] = {**stream["retriever"], "bounded_by": field}
+    return whole
 
 
 def within(seconds: float, function: Callable[[], _T]) -> _T:

@@ -6,6 +6,7 @@ A failure of one stream or window alone is no outage: the others are read.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -108,13 +109,14 @@ def test_a_host_that_comes_back_during_the_attempts_is_read(present: Present, wa
 
 def test_what_is_answered_meanwhile_tells_that_the_host_is_up() -> None:
     outages = Outages()
-    seen = []
-    for happened in (
+    seen: list[bool] = []
+    happenings: tuple[Callable[[], None], ...] = (
         lambda: outages.gave_up(since=0.0),
         outages.answered,
         # another request was answered since the first attempt
         lambda: outages.gave_up(since=0.0),
-    ):
+    )
+    for happened in happenings:
         happened()
         seen.append(outages.is_known)
     assert seen == [True, False, False]

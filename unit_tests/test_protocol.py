@@ -129,6 +129,36 @@ def test_a_sync_from_the_last_state_reads_only_what_is_not_older_than_the_look_b
         assert len(again) < len(records_by_stream(first)[stream])
 
 
+def test_a_sync_from_each_state_brings_what_came_after_it() -> None:
+    """As if the first sync had been stopped right behind any of its states."""
+    streams = ("users", "invoices")
+    rows = dict.fromkeys(streams, 90)
+    with Sandbox(rows=rows, dialect=Dialect(rate_limit=None)) as sandbox:
+        whole = run_read(sandbox, streams, num_workers=3)
+        messages = whole.records_and_state_messages
+        places = [number for number, message in enumerate(messages) if message.state]
+        assert len(places) > 2 * len(streams)
+        for place in [*places[:-1:6], places[-1]]:
+            reached = {}
+            before: dict[str, set[int]] = {stream: set() for stream in streams}
+            for message in messages[: place + 1]:
+                if message.record:
+                    before[message.record.stream].add(message.record.data["id"])
+                if message.state and message.state.stream:
+                    reached[message.state.stream.stream_descriptor.name] = message.state
+            again = run_read(sandbox, streams, list(reached.values()))
+            assert again.errors == []
+            for stream, records in records_by_stream(again).items():
+                before[stream] |= {record["id"] for record in records}
+            for stream in streams:
+                assert before[stream] == set(sandbox.tables[stream].ids())
+
+
+def test_primary_keys_are_never_null(spread_out: Sandbox) -> None:
+    for records in records_by_stream(run_read(spread_out)).values():
+        assert all(isinstance(record["id"], int) for record in records)
+
+
 def test_a_state_in_the_future_reads_nothing_and_stays(sandbox: Sandbox) -> None:
     states = {stream: {"updated_at": "2099-01-01T00:00:00+0000"} for stream in ALL_STREAMS}
     output = run_read(sandbox, state=stream_state(states))

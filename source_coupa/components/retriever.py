@@ -24,7 +24,7 @@ from source_coupa.components.fetchers import shared_fetchers
 from source_coupa.components.lists import ListReader
 from source_coupa.components.outages import shared_outages
 from source_coupa.components.pages import PageReader, trimmed
-from source_coupa.components.windows import Prehistory, Window, instant
+from source_coupa.components.windows import Prehistory, Window, instant, since
 from source_coupa.config import CoupaConfig
 
 
@@ -44,6 +44,8 @@ class KeysetRetriever(Retriever):
         parameters: the stream's `$parameters`; `resource` is the name under /api/.
         cursor: the stream's cursor, set by the CDK.
         beginning: the window that starts here has no lower bound: it holds all older records too.
+        bounded_by: for a list that is read whole, the time of a record that is not before the start
+            date.
     """
 
     name: str
@@ -53,12 +55,16 @@ class KeysetRetriever(Retriever):
     parameters: InitVar[Mapping[str, Any]]
     cursor: Cursor | None = None
     beginning: str = ""
+    bounded_by: str = ""
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._resource = parameters["resource"]
         self._unusable: str | None = None
         config = CoupaConfig.parse(self.config)
         self._host = config.host
+        self._bounds: Mapping[str, str] = {}
+        if self.bounded_by and config.start_date is not None:
+            self._bounds = since(self.bounded_by, config.start_date)
         self._fetchers = shared_fetchers(config)
         self._outages = shared_outages(config)
         self._outage_told: str | None = None
@@ -92,7 +98,7 @@ class KeysetRetriever(Retriever):
         window = self._window(stream_slice)
         if window and self._prehistory.contains(window):
             return
-        for page in self._lists.read(window.filters if window else {}):
+        for page in self._lists.read(window.filters if window else self._bounds):
             records = self.record_selector.filter_and_transform(
                 page, stream_state={}, records_schema=records_schema, stream_slice=stream_slice
             )
