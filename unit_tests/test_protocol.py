@@ -5,6 +5,7 @@ The connector only ever reads: GET under /api/, POST for tokens, JSON throughout
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -226,6 +227,52 @@ def test_a_catalog_of_streams_that_do_not_exist_does_not_succeed(
     run = run_here(CliFiles(tmp_path, "read", sandbox.config(), catalog).arguments())
     assert run.exit_code == 1
     assert "purchase_unicorns does not exist" in run.errors[0]["message"]
+    assert len(sandbox.requests) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cursor_field": ["created_at"]},
+        {"cursor_field": ["no", "such", "field"]},
+        {"cursor_field": []},
+        {"primary_key": [["login"]]},
+        {"destination_sync_mode": "overwrite"},
+        {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 1},
+        {"stream": {"namespace": "finance"}},
+        {"stream": {"json_schema": {}}},
+        {"stream": {"json_schema": {"properties": {"id": {"type": "string"}}}}},
+        {"stream": {"default_cursor_field": ["login"]}},
+        {"a_key_of_a_later_protocol": True},
+    ],
+    ids=str,
+)
+def test_what_a_catalog_adds_changes_no_record(
+    sandbox: Sandbox, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    config = sandbox.config(start_date=START_DATE)
+    arguments = CliFiles(tmp_path, "read", config, configured_catalog("users")).arguments()
+    path = tmp_path / "catalog.json"
+    catalog = json.loads(path.read_text())
+    (stream,) = catalog["streams"]
+    stream |= {**changes, "stream": {**stream["stream"], **changes.get("stream", {})}}
+    path.write_text(json.dumps(catalog))
+    run = run_here(arguments)
+    assert (run.exit_code, run.errors) == (0, [])
+    read = [message["record"]["data"]["id"] for message in run.of_type("RECORD")]
+    assert sorted(read) == sandbox.tables["users"].ids()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"streams": [{}]}', '{"streams": null}', "{"])
+def test_a_catalog_that_is_none_fails(sandbox: Sandbox, tmp_path: Path, text: str) -> None:
+    arguments = CliFiles(
+        tmp_path, "read", sandbox.config(), configured_catalog("users")
+    ).arguments()
+    (tmp_path / "catalog.json").write_text(text)
+    run = run_here(arguments)
+    assert run.exit_code == 1
+    assert run.errors
+    assert run.of_type("RECORD") == []
     assert len(sandbox.requests) == 0
 
 

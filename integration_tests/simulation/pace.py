@@ -77,9 +77,10 @@ def quick() -> Iterator[None]:
     with ExitStack() as stack:
         for sleeper in (oauth, scopes, pages, fetchers, rate_limiting, backoff._sync):
             stack.enter_context(patch.object(sleeper, "time", module))
-        stack.enter_context(
-            patch.object(call_rate.MovingWindowCallRatePolicy, "try_acquire", lambda *_, **__: None)
-        )
+        for method in ("try_acquire", "update"):
+            stack.enter_context(
+                patch.object(call_rate.MovingWindowCallRatePolicy, method, lambda *_, **__: None)
+            )
         # each of them keeps a thread for as long as the process lives
         stack.enter_context(patch.object(call_rate, "Limiter", lambda bucket: None))
         stack.enter_context(patch.object(JsonFileSchemaLoader, "get_json_schema", schema))
