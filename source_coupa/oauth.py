@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 from requests.auth import AuthBase
 
 from source_coupa import errors
+from source_coupa.components.outages import shared_outages
 from source_coupa.config import CoupaConfig
 from source_coupa.http import send
 from source_coupa.secrets import hide
@@ -151,6 +152,7 @@ class TokenStore:
                 raise errors.config_error(hopeless)
             token = self._tokens.get(scope)
             if token is None or time.monotonic() >= token.renew_at:
+                began = time.monotonic()
                 try:
                     token = self._mint(scope, budget)
                 except ScopeRefusedError:
@@ -160,6 +162,8 @@ class TokenStore:
                     if error.failure_type == FailureType.config_error:
                         # not asked again for each window: credentials may get locked by that
                         self._hopeless[scope] = error.message or ""
+                    if isinstance(error, errors.HostDownError):
+                        shared_outages(self.config).gave_up(began, is_certain=True)
                     self._failed[scope] = time.monotonic(), error
                     raise
                 with self._lock:

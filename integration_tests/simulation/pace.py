@@ -33,7 +33,10 @@ from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from source_coupa import oauth, scopes
-from source_coupa.components import fetchers, pages, ranges, windows
+from source_coupa.components import fetchers, outages, pages, ranges, retriever, windows
+
+CLOCKS = (oauth, scopes, pages, fetchers, outages, retriever)
+"""The connector's modules that wait or measure time."""
 
 _SHORTER = 1_000
 
@@ -75,7 +78,7 @@ def quick() -> Iterator[None]:
         return schemas[path]
 
     with ExitStack() as stack:
-        for sleeper in (oauth, scopes, pages, fetchers, rate_limiting, backoff._sync):
+        for sleeper in (*CLOCKS, rate_limiting, backoff._sync):
             stack.enter_context(patch.object(sleeper, "time", module))
         for method in ("try_acquire", "update"):
             stack.enter_context(

@@ -54,7 +54,7 @@ class SharedBackoff(BackoffStrategy):
         """
         answer = response_or_exception
         is_down = not isinstance(answer, requests.Response) or errors.is_unavailable(answer)
-        if is_down and self._outages.is_known:
+        if is_down and self._outages.is_likely:
             raise errors.given_up(self._host)
         wait = float(2**attempt_count)
         if isinstance(answer, requests.Response):

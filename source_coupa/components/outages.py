@@ -13,35 +13,47 @@ from functools import lru_cache
 
 from source_coupa.config import CoupaConfig
 
+_SURE = 4
+"""Requests that were given up, until no other is sent."""
+
 
 class Outages:
     """What the requests of a process know of their host. Safe to share between threads.
 
     A failure that is one stream's alone is no outage: while a request was tried again and again,
-    others were answered.
+    others were answered. One request may also be too much for an instance while nothing else is
+    asked for, so that others are tried, but no longer for minutes.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answered = float("-inf")
-        self._is_known = False
+        self._given_up = 0
 
     @property
-    def is_known(self) -> bool:
-        """Whether a request was given up, and none was answered since its first attempt."""
-        return self._is_known
+    def is_likely(self) -> bool:
+        """Whether a request was given up, and none was answered since its first attempt: others
+        are not worth more than one attempt."""
+        return self._given_up > 0
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether several requests were given up like that: others are not worth any."""
+        return self._given_up >= _SURE
 
     def answered(self) -> None:
         """Takes note of a request that got an answer."""
         with self._lock:
             self._answered = time.monotonic()
-            self._is_known = False
+            self._given_up = 0
 
-    def gave_up(self, since: float) -> None:
+    def gave_up(self, since: float, *, is_certain: bool = False) -> None:
         """Takes note of a request that got none, with its first attempt at `since` (seconds of the
-        monotonic clock)."""
+        monotonic clock). One for a token makes it certain: it is never too much for an instance.
+        """
         with self._lock:
-            self._is_known = self._is_known or self._answered < since
+            if self._answered < since:
+                self._given_up += _SURE if is_certain else 1
 
 
 @lru_cache(maxsize=8)

@@ -144,7 +144,7 @@ class KeysetRetriever(Retriever):
         began = time.monotonic()
         try:
             with self._fetchers.slot():
-                if self._outages.is_known:
+                if self._outages.is_certain:
                     raise errors.given_up(self._host)
                 began = time.monotonic()
                 response = self.requester.send_request(request_params=query)
