@@ -32,6 +32,7 @@ from airbyte_cdk.test.state_builder import StateBuilder
 from source_coupa import SourceCoupa
 from source_coupa.components.backlog import shared_backlog
 from source_coupa.components.fetchers import shared_fetchers
+from source_coupa.components.outages import shared_outages
 from source_coupa.oauth import shared_store
 from source_coupa.run import command
 
@@ -52,6 +53,7 @@ def forget_shared_parts() -> None:
     shared_store.cache_clear()
     shared_fetchers.cache_clear()
     shared_backlog.cache_clear()
+    shared_outages.cache_clear()
 
 
 def configured_catalog(

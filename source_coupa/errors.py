@@ -33,9 +33,18 @@ def config_error(sentence: str, internal: str | None = None) -> AirbyteTracedExc
     )
 
 
-def transient_error(sentence: str, internal: str | None = None) -> AirbyteTracedException:
+class HostDownError(AirbyteTracedException):
+    """No request gets an answer for the time being, not only this one."""
+
+
+def transient_error(
+    sentence: str,
+    internal: str | None = None,
+    *,
+    kind: type[AirbyteTracedException] = AirbyteTracedException,
+) -> AirbyteTracedException:
     """An error that passes by itself."""
-    return AirbyteTracedException(
+    return kind(
         message=sentence,
         internal_message=internal or sentence,
         failure_type=FailureType.transient_error,
@@ -95,6 +104,27 @@ def unknown_stream(name: str) -> AirbyteTracedException:
     return config_error(
         f"Stream {name} does not exist in this version of the connector: refresh the schema of the "
         "connection in Airbyte."
+    )
+
+
+def unreadable_stream_state(stream: str) -> AirbyteTracedException:
+    return config_error(
+        f"The state of stream {stream} is not one of this connector: refresh the stream, so that "
+        "it is synced anew."
+    )
+
+
+def unreadable_state() -> AirbyteTracedException:
+    return config_error(
+        "The state is not one of this connector: pass the state messages of an earlier sync as "
+        "they were printed, or none to sync everything anew."
+    )
+
+
+def too_deep(resource: str) -> AirbyteTracedException:
+    return system_error(
+        f"Coupa sent a record of /api/{resource} whose parts are nested too deep to be read: the "
+        "stream was stopped."
     )
 
 
@@ -158,10 +188,25 @@ def wait_too_long(host: str, seconds: float) -> AirbyteTracedException:
     )
 
 
+def is_unavailable(response: requests.Response) -> bool:
+    """Whether an answer means that Coupa serves nobody for the time being."""
+    return response.status_code == 408 or response.status_code >= 500
+
+
 def unavailable(host: str, status: int) -> AirbyteTracedException:
     return transient_error(
         f"{host} is not available right now (HTTP {status}), perhaps for maintenance: try again "
-        "later."
+        "later.",
+        kind=HostDownError,
+    )
+
+
+def given_up(host: str) -> AirbyteTracedException:
+    """For requests that were not even sent, because others were tried long enough."""
+    return transient_error(
+        f"{host} answered no other request of this sync for minutes, so that this stream was not "
+        "tried any longer: the next sync goes on where this one stopped.",
+        kind=HostDownError,
     )
 
 
@@ -182,7 +227,7 @@ def refusal(host: str, response: requests.Response) -> AirbyteTracedException | 
         return redirected(host, response)
     if status == 429:
         return rate_limited(host)
-    if status == 408 or status >= 500:
+    if is_unavailable(response):
         return unavailable(host, status)
     return None
 
@@ -204,6 +249,7 @@ def unreachable(host: str, error: requests.RequestException) -> AirbyteTracedExc
             f"{host} did not answer in time: check the instance URL and that a firewall or IP "
             "allow list lets Airbyte in, then try again.",
             kind,
+            kind=HostDownError,
         )
     if _is_unknown_host(error):
         return config_error(
@@ -215,6 +261,7 @@ def unreachable(host: str, error: requests.RequestException) -> AirbyteTracedExc
         f"{host} could not be reached: check the instance URL and that a firewall or IP allow list "
         "lets Airbyte in, then try again.",
         kind,
+        kind=HostDownError,
     )
 
 

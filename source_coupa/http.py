@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,9 @@ from source_coupa.config import CoupaConfig
 
 TIMEOUT = (5.0, 8.0)
 """Seconds to connect and to wait for the next bytes."""
+
+LONGEST_ANSWER = 30.0
+"""Seconds that a body may take, however steadily it drips."""
 
 
 def send(
@@ -28,7 +32,7 @@ def send(
         AirbyteTracedException: why there is no answer, or that it is a redirect: these are not
             followed, for they lead to a login page or another host.
     """
-    request.hooks["response"].append(partial(_refuse_redirect, config.host))
+    request.hooks["response"] += [partial(_refuse_redirect, config.host), _read_at_once]
     prepared = session.prepare_request(request)
     if budget is not None:
         budget.acquire_call(prepared)
@@ -38,6 +42,30 @@ def send(
         return session.send(prepared, timeout=TIMEOUT, allow_redirects=False, **environment)
     except requests.RequestException as error:
         raise errors.unreachable(config.host, error) from None
+
+
+def read_within(response: requests.Response, seconds: float) -> None:
+    """Reads the body of an answer, which `response.content` then gives. Timeouts of requests count
+    from one byte to the next, so that an answer could drip for ever.
+
+    Raises:
+        requests.RequestException: if the answer breaks off, or is not complete in time.
+    """
+    ending = threading.Timer(seconds, response.raw.shutdown)
+    ending.daemon = True
+    ending.start()
+    try:
+        _ = response.content
+    except requests.RequestException:
+        # a body that cannot be unpacked would keep its connection
+        response.close()
+        raise
+    finally:
+        ending.cancel()
+
+
+def _read_at_once(response: requests.Response, **_: Any) -> None:
+    read_within(response, LONGEST_ANSWER)
 
 
 def _refuse_redirect(host: str, response: requests.Response, **_: Any) -> None:

@@ -19,10 +19,11 @@ import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.streams.call_rate import APIBudget
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from requests.auth import AuthBase
 
 from source_coupa import errors
+from source_coupa.components.outages import shared_outages
 from source_coupa.config import CoupaConfig
 from source_coupa.http import send
 from source_coupa.secrets import hide
@@ -48,6 +49,13 @@ class TokenAnswer(BaseModel):
     expires_in: float = Field(default=_DEFAULT_LIFETIME, gt=0)
     scope: str | None = None
     """What was granted, if it is not what was asked for (RFC 6749 section 5.1)."""
+
+    @field_validator("access_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch("[!-~]+", value.get_secret_value()):
+            raise ValueError("no token")
+        return value
 
 
 class OAuthError(BaseModel):
@@ -103,6 +111,7 @@ class TokenStore:
         self._tokens: dict[str, Token] = {}
         self._refused: set[str] = set()
         self._hopeless: dict[str, str] = {}
+        self._failed: dict[str, tuple[float, AirbyteTracedException]] = {}
         self._session = requests.Session()
 
     def token(self, scopes: Sequence[str], budget: APIBudget | None = None) -> Token:
@@ -146,13 +155,23 @@ class TokenStore:
             }
 
     def _granted(self, scope: str, budget: APIBudget | None) -> Token | None:
+        waiting_since = time.monotonic()
         with self._scope_lock(scope):
+            failed_at, failure = self._failed.get(scope, (0.0, None))
+            if failure is not None and failed_at >= waiting_since:
+                # all attempts were made meanwhile: no thread that waited for them makes them anew
+                raise type(failure)(
+                    message=failure.message,
+                    internal_message=failure.internal_message,
+                    failure_type=failure.failure_type,
+                )
             if scope in self._refused:
                 return None
             if (hopeless := self._hopeless.get(scope)) is not None:
                 raise errors.config_error(hopeless)
             token = self._tokens.get(scope)
             if token is None or time.monotonic() >= token.renew_at:
+                began = time.monotonic()
                 try:
                     token = self._mint(scope, budget)
                 except ScopeRefusedError:
@@ -162,6 +181,9 @@ class TokenStore:
                     if error.failure_type == FailureType.config_error:
                         # not asked again for each window: credentials may get locked by that
                         self._hopeless[scope] = error.message or ""
+                    if isinstance(error, errors.HostDownError):
+                        shared_outages(self.config).gave_up(began, is_certain=True)
+                    self._failed[scope] = time.monotonic(), error
                     raise
                 with self._lock:
                     self._tokens[scope] = token

@@ -17,6 +17,7 @@ from airbyte_cdk.models import ConfiguredAirbyteCatalog
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.source import SourceCoupa
+from source_coupa.state import read_state
 
 _NO_STREAMS = ConfiguredAirbyteCatalog(streams=[])
 
@@ -47,7 +48,7 @@ def command(args: Sequence[str]) -> None:
             # without streams where none is read
             catalog=SourceCoupa.read_catalog(catalog_path) if catalog_path else _NO_STREAMS,
             config=SourceCoupa.read_config(config_path) if config_path else None,
-            state=SourceCoupa.read_state(state_path) if state_path else None,
+            state=read_state(state_path) if state_path else None,
             config_path=config_path,
         )
         _collect_garbage_rarely()

@@ -18,6 +18,7 @@ from airbyte_cdk.models import (
     FailureType,
     Status,
     StreamDescriptor,
+    SyncMode,
 )
 from airbyte_cdk.sources.declarative.concurrent_declarative_source import (
     ConcurrentDeclarativeSource,
@@ -32,6 +33,7 @@ from source_coupa.config import CoupaConfig
 from source_coupa.failures import told_once
 from source_coupa.oauth import TokenStore, shared_store
 from source_coupa.scopes import GatedStream, ScopeGate, gated_streams
+from source_coupa.state import check_states
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"
 
@@ -79,6 +81,15 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             },
             config_path=config_path,
         )
+        refreshed = {
+            configured.stream.name
+            for configured in (catalog.streams if catalog else [])
+            if configured.sync_mode == SyncMode.full_refresh
+        }
+        self.resolved_manifest["streams"][:] = [
+            _whole(stream) if stream["name"] in refreshed else stream
+            for stream in self.resolved_manifest["streams"]
+        ]
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
         """Checks the settings before the CDK does, whose messages name no field.
@@ -131,9 +142,11 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         """The messages of a sync; a stream that fails does not keep others from completing.
 
         Raises:
-            AirbyteTracedException: at the end if a stream failed.
+            AirbyteTracedException: at the end if a stream failed, or at once if a state is not one
+                of this connector.
         """
         known = {stream["name"] for stream in self.resolved_manifest["streams"]}
+        check_states(state or [], {configured.stream.name for configured in catalog.streams})
         unknown = [
             errors.unknown_stream(configured.stream.name).as_airbyte_message(
                 StreamDescriptor(name=configured.stream.name)
@@ -199,6 +212,15 @@ class SourceCoupa(ConcurrentDeclarativeSource):
                     f"Stream {stream.name} is not available: the OAuth client lacks the scope "
                     f"{' and '.join(' or '.join(scopes) for scopes in stream.needs)}."
                 )
+
+
+def _whole(stream: Mapping[str, Any]) -> dict[str, Any]:
+    """A stream of the manifest, read as one list and not by windows of update times: a record that
+    is edited meanwhile leaves its window for the next sync, which a full refresh has none of."""
+    whole = {key: value for key, value in stream.items() if key != "incremental_sync"}
+    if "incremental_sync" in stream:
+        whole["retriever"] = {**stream["retriever"], "since_start_date": True}
+    return whole
 
 
 def within(seconds: float, function: Callable[[], _T]) -> _T:

@@ -22,7 +22,7 @@ from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.harness import forget_shared_parts
 from source_coupa import oauth, scopes, source
-from source_coupa.components import fetchers, pages, ranges, windows
+from source_coupa.components import fetchers, outages, pages, ranges, retriever, survey
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -73,7 +73,16 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     sandbox keep their real clocks."""
     clock = Waits()
     module = SimpleNamespace(**{**vars(time), "sleep": clock.sleep, "monotonic": clock.monotonic})
-    for sleeper in (oauth, scopes, pages, fetchers, rate_limiting, backoff._sync):
+    for sleeper in (
+        oauth,
+        scopes,
+        pages,
+        fetchers,
+        outages,
+        retriever,
+        rate_limiting,
+        backoff._sync,
+    ):
         monkeypatch.setattr(sleeper, "time", module)
     return clock
 
@@ -92,7 +101,7 @@ class Present:
         """What the CDK's windows and the connector take for now while `patch` lasts."""
         present = cls()
         clock = SimpleNamespace(fromisoformat=datetime.fromisoformat, now=lambda zone: present.now)
-        patch.setattr(windows, "datetime", clock)
+        patch.setattr(survey, "datetime", clock)
         patch.setattr(
             datetime_stream_state_converter,
             "ab_datetime_now",

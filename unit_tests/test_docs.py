@@ -34,6 +34,7 @@ class Pages:
     readme: str
     agents: str
     contributing: str
+    reliability: str
 
     @classmethod
     def read(cls) -> Pages:
@@ -42,6 +43,7 @@ class Pages:
             readme=_text("README.md"),
             agents=_text("AGENTS.md"),
             contributing=_text("CONTRIBUTING.md"),
+            reliability=_text("docs/reliability.md"),
         )
 
 

@@ -5,6 +5,7 @@ The connector only ever reads: GET under /api/, POST for tokens, JSON throughout
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -129,6 +130,36 @@ def test_a_sync_from_the_last_state_reads_only_what_is_not_older_than_the_look_b
         assert len(again) < len(records_by_stream(first)[stream])
 
 
+def test_a_sync_from_each_state_brings_what_came_after_it() -> None:
+    """As if the first sync had been stopped right behind any of its states."""
+    streams = ("users", "invoices")
+    rows = dict.fromkeys(streams, 90)
+    with Sandbox(rows=rows, dialect=Dialect(rate_limit=None)) as sandbox:
+        whole = run_read(sandbox, streams, num_workers=3)
+        messages = whole.records_and_state_messages
+        places = [number for number, message in enumerate(messages) if message.state]
+        assert len(places) > 2 * len(streams)
+        for place in [*places[:-1:6], places[-1]]:
+            reached = {}
+            before: dict[str, set[int]] = {stream: set() for stream in streams}
+            for message in messages[: place + 1]:
+                if message.record:
+                    before[message.record.stream].add(message.record.data["id"])
+                if message.state and message.state.stream:
+                    reached[message.state.stream.stream_descriptor.name] = message.state
+            again = run_read(sandbox, streams, list(reached.values()))
+            assert again.errors == []
+            for stream, records in records_by_stream(again).items():
+                before[stream] |= {record["id"] for record in records}
+            for stream in streams:
+                assert before[stream] == set(sandbox.tables[stream].ids())
+
+
+def test_primary_keys_are_never_null(spread_out: Sandbox) -> None:
+    for records in records_by_stream(run_read(spread_out)).values():
+        assert all(isinstance(record["id"], int) for record in records)
+
+
 def test_a_state_in_the_future_reads_nothing_and_stays(sandbox: Sandbox) -> None:
     states = {stream: {"updated_at": "2099-01-01T00:00:00+0000"} for stream in ALL_STREAMS}
     output = run_read(sandbox, state=stream_state(states))
@@ -196,6 +227,52 @@ def test_a_catalog_of_streams_that_do_not_exist_does_not_succeed(
     run = run_here(CliFiles(tmp_path, "read", sandbox.config(), catalog).arguments())
     assert run.exit_code == 1
     assert "purchase_unicorns does not exist" in run.errors[0]["message"]
+    assert len(sandbox.requests) == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"cursor_field": ["created_at"]},
+        {"cursor_field": ["no", "such", "field"]},
+        {"cursor_field": []},
+        {"primary_key": [["login"]]},
+        {"destination_sync_mode": "overwrite"},
+        {"generation_id": 7, "minimum_generation_id": 7, "sync_id": 1},
+        {"stream": {"namespace": "finance"}},
+        {"stream": {"json_schema": {}}},
+        {"stream": {"json_schema": {"properties": {"id": {"type": "string"}}}}},
+        {"stream": {"default_cursor_field": ["login"]}},
+        {"a_key_of_a_later_protocol": True},
+    ],
+    ids=str,
+)
+def test_what_a_catalog_adds_changes_no_record(
+    sandbox: Sandbox, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    config = sandbox.config(start_date=START_DATE)
+    arguments = CliFiles(tmp_path, "read", config, configured_catalog("users")).arguments()
+    path = tmp_path / "catalog.json"
+    catalog = json.loads(path.read_text())
+    (stream,) = catalog["streams"]
+    stream |= {**changes, "stream": {**stream["stream"], **changes.get("stream", {})}}
+    path.write_text(json.dumps(catalog))
+    run = run_here(arguments)
+    assert (run.exit_code, run.errors) == (0, [])
+    read = [message["record"]["data"]["id"] for message in run.of_type("RECORD")]
+    assert sorted(read) == sandbox.tables["users"].ids()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"streams": [{}]}', '{"streams": null}', "{"])
+def test_a_catalog_that_is_none_fails(sandbox: Sandbox, tmp_path: Path, text: str) -> None:
+    arguments = CliFiles(
+        tmp_path, "read", sandbox.config(), configured_catalog("users")
+    ).arguments()
+    (tmp_path / "catalog.json").write_text(text)
+    run = run_here(arguments)
+    assert run.exit_code == 1
+    assert run.errors
+    assert run.of_type("RECORD") == []
     assert len(sandbox.requests) == 0
 
 

@@ -177,6 +177,37 @@ def test_a_token_of_strange_characters_does_not_show(
     assert leaks(run, secrets_of(sandbox)) == set()
 
 
+@pytest.mark.parametrize("noise", ["usual", "--debug"])
+@pytest.mark.parametrize("echo", [None, *ECHO])
+def test_a_proxy_shows_none(
+    sandbox: Sandbox,
+    echo: str | None,
+    noise: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    waits: Waits,
+) -> None:
+    """The sandbox stands in for a proxy, which sees and quotes whole requests; what the proxy
+    itself wants to know is not shown either."""
+    password = "proxy-password-3e9a"
+    address = sandbox.url.replace("http://", f"http://user:{password}@")
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, address)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "")
+    if echo is not None:
+        sandbox.faults.add(ECHO[echo])
+    for command in ("check", "read"):
+        folder = tmp_path / command
+        folder.mkdir()
+        files = files_for(sandbox, folder, command)
+        files = replace(files, config={**files.config, "instance_url": "http://localhost:9"})
+        run = run_here([*files.arguments(), *NOISE[noise][0]])
+        assert run.exit_code == (command == "read" and echo is not None)
+        assert leaks(run, [*secrets_of(sandbox), password]) == set()
+    assert "proxy-authorization" in sandbox.requests[0].headers
+
+
 @pytest.mark.parametrize("noise", NOISE)
 def test_the_console_script_shows_none_on_either_stream(noise: str, tmp_path: Path) -> None:
     arguments, environment = NOISE[noise]

@@ -48,7 +48,7 @@ class Fault:
     status: int = 500
     retry_after: int | str | None = None
     """Seconds, or "date" for a date two seconds ahead, or the header's text."""
-    body: str = "json"
+    body: str | bytes = "json"
     headers: Mapping[str, str] = field(default_factory=dict)
     location: str = "same"
 
@@ -144,7 +144,8 @@ def _status(fault: Fault, scene: Scene) -> Reply:
         page = html_page(f"{fault.status} {phrase}", scene.raw_request)
         reply = Reply(fault.status, page, HTML)
     else:
-        reply = Reply(fault.status, fault.body.encode())
+        body = fault.body if isinstance(fault.body, bytes) else fault.body.encode()
+        reply = Reply(fault.status, body)
     if fault.retry_after is not None:
         reply.headers["Retry-After"] = retry_after_text(fault.retry_after)
     return reply

@@ -126,6 +126,27 @@ class Table:
         with self.lock:
             return {id: self._rows[id].updated for id in self._ids}
 
+    def load(self, rows: Iterable[tuple[int, datetime, datetime]]) -> None:
+        """Replace all rows by (id, created, updated); their bodies are drawn from the pool."""
+        with self.lock:
+            self._rows = {
+                id: Row(
+                    id,
+                    int(created.timestamp()),
+                    int(updated.timestamp()),
+                    self._random.choice(self._pool.blueprints),
+                )
+                for id, created, updated in rows
+            }
+            self._ids = sorted(self._rows)
+            self._changed()
+
+    def versions(self) -> dict[int, tuple[int | None, object]]:
+        """`updated-at` in seconds since 1970 and a body, by id; both are the same as long as the
+        row is."""
+        with self.lock:
+            return {id: (row.updated, row.blueprint) for id, row in self._rows.items()}
+
     def add(
         self,
         record: Mapping[str, Any] | None = None,

@@ -13,12 +13,16 @@ from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
+from source_coupa.http import read_within
 from source_coupa.oauth import Token, shared_store
 from source_coupa.scopes import scopes_of
 
 MAX_REFUSALS = 4
 """How often a request may be answered with 401. A token that is some seconds old may need some more
 before Coupa accepts it; only after these is one that was revoked that early renewed."""
+
+LONGEST_ANSWER = 900.0
+"""Seconds that a page may take, however steadily it drips: large documents take Coupa minutes."""
 
 
 @dataclass
@@ -98,4 +102,5 @@ class _Watch:
             if self.refusals >= MAX_REFUSALS:
                 response.close()
                 raise errors.token_not_accepted(host, " or ".join(self.scopes))
+        read_within(response, LONGEST_ANSWER)
         return response

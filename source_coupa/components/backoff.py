@@ -16,6 +16,7 @@ from airbyte_cdk.sources.declarative.requesters.error_handlers.backoff_strategy 
 
 from source_coupa import errors
 from source_coupa.components.fetchers import shared_fetchers
+from source_coupa.components.outages import shared_outages
 from source_coupa.config import CoupaConfig
 
 LONGEST_WAIT = 600.0
@@ -24,7 +25,8 @@ LONGEST_WAIT = 600.0
 
 @dataclass
 class SharedBackoff(BackoffStrategy):
-    """Waits as long as Retry-After says, else 2, 4, 8 ... seconds; after a 429, everyone waits.
+    """Waits 2, 4, 8 ... seconds, or what Retry-After says, but no less than a quarter of these;
+    after a 429, everyone waits.
 
     Coupa documents neither what it answers above its request limit nor a Retry-After header.
     Workers that went on while one waits would keep the limit used up.
@@ -37,6 +39,7 @@ class SharedBackoff(BackoffStrategy):
         config = CoupaConfig.parse(self.config)
         self._host = config.host
         self._fetchers = shared_fetchers(config)
+        self._outages = shared_outages(config)
 
     def backoff_time(
         self,
@@ -46,15 +49,21 @@ class SharedBackoff(BackoffStrategy):
         """Seconds to wait after the attempt `attempt_count`, counted from 1.
 
         Raises:
-            AirbyteTracedException: `transient_error` if Coupa asks for too long a wait.
+            AirbyteTracedException: `transient_error` if Coupa asks for too long a wait, or if
+                other requests already waited in vain for a host that is down.
         """
+        answer = response_or_exception
+        is_down = not isinstance(answer, requests.Response) or errors.is_unavailable(answer)
+        if is_down and self._outages.is_likely:
+            raise errors.given_up(self._host)
         wait = float(2**attempt_count)
-        if isinstance(response_or_exception, requests.Response):
-            asked = retry_after(response_or_exception)
+        if isinstance(answer, requests.Response):
+            asked = retry_after(answer)
             if asked is not None and asked > LONGEST_WAIT:
                 raise errors.wait_too_long(self._host, asked)
-            wait = wait if asked is None else asked
-            if response_or_exception.status_code == requests.codes.too_many_requests:
+            # where it asks for a second or none each time, all attempts would be over at once
+            wait = wait if asked is None else max(asked, wait / 4)
+            if answer.status_code == requests.codes.too_many_requests:
                 self._fetchers.pause(wait)
         return wait
 

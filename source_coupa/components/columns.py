@@ -189,9 +189,7 @@ def selected_columns(
     always = [name for name in ("id", "updated_at") if name in properties]
     names = [*always, *sorted(selected)]
     nested = [name for name in names if _is_nested(properties.get(name))]
-    return Columns(
-        stream=stream, names=names, nested=nested, tell=tell, declared=properties.keys()
-    )
+    return Columns(stream=stream, names=names, nested=nested, tell=tell, declared=properties.keys())
 
 
 def _is_nested(schema: Mapping[str, Any] | None) -> bool:

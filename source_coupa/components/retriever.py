@@ -3,6 +3,7 @@
 # without `from __future__ import annotations`: on Python 3.10 the CDK cannot read InitVar as text
 
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
 from datetime import datetime
@@ -24,6 +25,7 @@ from source_coupa.components.backlog import shared_backlog
 from source_coupa.components.columns import Columns, selected_columns
 from source_coupa.components.fetchers import shared_fetchers
 from source_coupa.components.lists import ListReader
+from source_coupa.components.outages import shared_outages
 from source_coupa.components.pages import (
     UPDATED_AT,
     JsonRecord,
@@ -33,7 +35,7 @@ from source_coupa.components.pages import (
     value_of,
 )
 from source_coupa.components.survey import Survey
-from source_coupa.components.windows import Window, instant
+from source_coupa.components.windows import Window, instant, since
 from source_coupa.config import CoupaConfig
 
 
@@ -54,6 +56,8 @@ class KeysetRetriever(Retriever):
         cursor: the stream's cursor, set by the CDK.
         beginning: the window that starts here has no lower bound: it holds all older records too.
         selected_columns: the columns of the configured catalog, set by SourceCoupa; None for all.
+        since_start_date: whether a list that is not read by windows begins at the start date; set
+            by SourceCoupa for full refreshes of incremental streams.
     """
 
     name: str
@@ -64,6 +68,7 @@ class KeysetRetriever(Retriever):
     cursor: Cursor | None = None
     beginning: str = ""
     selected_columns: list[str] | None = None
+    since_start_date: bool = False
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._resource = parameters["resource"]
@@ -71,7 +76,12 @@ class KeysetRetriever(Retriever):
         self._lock = threading.Lock()
         config = CoupaConfig.parse(self.config)
         self._host = config.host
+        self._bounds: Mapping[str, str] = {}
+        if self.since_start_date and config.start_date is not None:
+            self._bounds = since(UPDATED_AT, config.start_date)
         self._fetchers = shared_fetchers(config)
+        self._outages = shared_outages(config)
+        self._outage_told: str | None = None
         self._backlog = shared_backlog()
         self._pages = PageReader(resource=self._resource, send=self._send)
         self._lists = ListReader(pages=self._pages, fetchers=self._fetchers)
@@ -90,6 +100,8 @@ class KeysetRetriever(Retriever):
             raise errors.config_error(self._unusable)
         try:
             yield from self._read(records_schema, stream_slice)
+        except RecursionError:
+            raise errors.too_deep(self._resource) from None
         except AirbyteTracedException as error:
             if error.failure_type == FailureType.config_error:
                 self._unusable = error.message
@@ -115,7 +127,7 @@ class KeysetRetriever(Retriever):
 
     def _pages_of(self, window: Window | None) -> Iterable[list[JsonRecord]]:
         if window is None:
-            return self._lists.read({})
+            return self._lists.read(self._bounds)
         known = self._survey.records(window)
         if known is None:
             return self._lists.read(window.filters, window.end.timestamp())
@@ -186,16 +198,31 @@ class KeysetRetriever(Retriever):
     ) -> requests.Response:
         """An answer that the manifest's error handler lets through."""
         self._backlog.wait_for_room()
+        began = time.monotonic()
         try:
             with self._fetchers.slot():
+                if self._outages.is_certain:
+                    raise errors.given_up(self._host)
+                began = time.monotonic()
                 response = requester.send_request(request_params=query, stream_slice=stream_slice)
         except AirbyteTracedException as error:
             # without its cause, whose text quotes what Coupa answered
-            raise self._plain(error) from None
+            raise self._noted(self._plain(error), began) from None
+        self._outages.answered()
         if response is None:
             raise errors.system_error(f"The request to /api/{self._resource} got no answer.")
         self._fetchers.observe(response.elapsed.total_seconds())
         return response
+
+    def _noted(self, failure: AirbyteTracedException, began: float) -> AirbyteTracedException:
+        """The same failure; if the host is down, in the words that were first found for it, for
+        each window's would be told."""
+        if not isinstance(failure, errors.HostDownError):
+            return failure
+        self._outages.gave_up(began)
+        self._outage_told = self._outage_told or failure.message
+        sentence = self._outage_told or ""
+        return errors.transient_error(sentence, failure.internal_message)
 
     def _plain(self, error: AirbyteTracedException) -> AirbyteTracedException:
         """The sentence of the manifest alone, without the CDK's words about retries and answers."""
@@ -208,6 +235,10 @@ class KeysetRetriever(Retriever):
                 # a status that the manifest does not know
                 return errors.unexpected_status(self._host, cause.response.status_code)
             sentence = str(cause)
+            if errors.is_unavailable(cause.response):
+                return errors.transient_error(sentence, kind=errors.HostDownError)
+        if isinstance(error, errors.HostDownError):
+            return error
         return AirbyteTracedException(
             message=sentence, internal_message=sentence, failure_type=kind
         )

@@ -28,7 +28,7 @@ class Window:
         """Query parameters, in UTC: an offset's plus sign would have to survive every decoding."""
         bounds = {f"{self.field}[lt]": _utc(self.end)}
         if self.start is not None:
-            bounds[f"{self.field}[gt_or_eq]"] = _utc(self.start)
+            bounds |= since(self.field, self.start)
         return bounds
 
     def holds(self, moment: datetime) -> bool:
@@ -48,6 +48,11 @@ class Window:
         if self.start is not None and (other.start is None or other.start < self.start):
             return False
         return other.end <= self.end
+
+
+def since(field: str, moment: datetime) -> dict[str, str]:
+    """Query parameters for the records whose `field` is not before `moment`."""
+    return {f"{field}[gt_or_eq]": _utc(moment)}
 
 
 def instant(text: object) -> datetime:

@@ -1,0 +1,215 @@
+"""Coupa's side of a scenario: its rows, its clock, and what happens to it during a sync."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from random import Random
+from zoneinfo import ZoneInfo
+
+from integration_tests.harness import RESOURCE_OF
+from integration_tests.sandbox import Dialect, Fault, RateLimit, Refusal, RequestRecord, Sandbox
+
+from .scenario import NOW, SPAN, WINDOW, EditPlan, FaultPlan, Scenario, SyncPlan
+
+BODY_BYTES = 300
+POOL_SEED = 7
+"""The bodies of all scenarios are the same few, made once."""
+
+BEHIND = timedelta(seconds=2)
+"""How far the clock of a sandbox is behind that of the processes that read it."""
+
+_TURNS = tuple(
+    datetime(*moment, tzinfo=ZoneInfo("UTC"))
+    for moment in (
+        (2025, 3, 9, 10),
+        (2025, 3, 30, 1),
+        (2025, 4, 5, 14),
+        (2025, 9, 27, 14),
+        (2025, 10, 26, 1),
+        (2025, 11, 2, 9),
+        (2026, 3, 29, 1),
+        (2026, 10, 25, 1),
+    )
+)
+"""When clocks were turned in the sandbox's zones."""
+
+
+class SimulatedClock:
+    """A time of day that moves on when it is told to."""
+
+    def __init__(self) -> None:
+        self.moment = NOW
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def pass_by(self, seconds: float) -> None:
+        self.moment += timedelta(seconds=seconds)
+
+
+def make(scenario: Scenario, clock: Callable[[], datetime]) -> Sandbox:
+    """A sandbox with the scenario's rows, not yet started."""
+    sandbox = Sandbox(
+        {},
+        seed=POOL_SEED,
+        size=dict.fromkeys(RESOURCE_OF.values(), BODY_BYTES),
+        dialect=dialect_of(scenario),
+        clock=clock,
+    )
+    for stream, count in scenario.rows.items():
+        random = Random(f"{scenario.seed}/{stream}")
+        moments = _moments(scenario, random, count, clock())
+        ids = _ids(scenario, random, count)
+        rows = [
+            (id, _creation(scenario, random, moment), moment)
+            for id, moment in zip(ids, moments, strict=True)
+        ]
+        sandbox.tables[RESOURCE_OF[stream]].load(rows)
+    return sandbox
+
+
+def dialect_of(scenario: Scenario) -> Dialect:
+    """The scenario's instance; without a word about it, there is no request limit."""
+    switches = {"rate_limit": None, **scenario.dialect}
+    if switches["rate_limit"] is not None:
+        switches["rate_limit"] = RateLimit(**switches["rate_limit"])
+    if "bad_scope" in switches:
+        switches["bad_scope"] = Refusal(**switches["bad_scope"])
+    return Dialect(**switches)
+
+
+def fault_of(plan: FaultPlan) -> Fault:
+    """The sandbox's fault of a plan."""
+    return Fault(**vars(plan))
+
+
+def _ids(scenario: Scenario, random: Random, count: int) -> list[int]:
+    first, largest_step = {
+        "dense": (1, 1),
+        "gaps": (1_000, 9),
+        "wide_gaps": (5, 100_000),
+        "large": (2**40, 3),
+    }[scenario.ids]
+    ids = []
+    for _ in range(count):
+        first += random.randint(1, largest_step)
+        ids.append(first)
+    return ids
+
+
+def _moments(scenario: Scenario, random: Random, count: int, now: datetime) -> list[datetime]:
+    moments = [_moment(scenario, random, now) for _ in range(count)]
+    if scenario.times == "like_ids" and moments:
+        moments.sort()
+        displaced = moments.pop(random.randrange(count))
+        moments.insert(random.randrange(count), displaced)
+    return moments
+
+
+def _moment(scenario: Scenario, random: Random, now: datetime) -> datetime:
+    newest = now.replace(microsecond=0) - timedelta(seconds=1)
+    start = scenario.syncs[0].start_date
+    begin = (
+        datetime.fromisoformat(start.replace("Z", "+00:00"))
+        if start
+        else datetime(2006, 1, 1, tzinfo=timezone.utc)
+    )
+    kind = scenario.times
+    if kind == "one_time" and random.random() < 0.9:
+        moment = newest - timedelta(days=40)
+    elif kind == "edges":
+        edges = max((newest - begin) // WINDOW, 0)
+        number = random.randint(max(edges - 8, 0), edges)
+        moment = begin + number * WINDOW + timedelta(seconds=random.choice((-1, 0, 1)))
+    elif kind == "daylight_saving":
+        moment = random.choice(_TURNS) + timedelta(seconds=random.randint(-5_400, 5_400))
+    elif kind == "recent":
+        moment = newest - timedelta(seconds=random.randint(0, SPAN[kind] * 86_400))
+    elif kind in ("one_day", "like_ids"):
+        moment = newest - timedelta(seconds=random.randint(0, 86_400))
+    elif kind == "ancient":
+        moment = newest - timedelta(days=random.choice((1, 300, 5_000, 8_000)))
+    else:
+        moment = newest - timedelta(seconds=random.randint(0, SPAN["even"] * 86_400))
+    return min(moment, newest)
+
+
+def _creation(scenario: Scenario, random: Random, updated: datetime) -> datetime:
+    days = random.choice((0, 0, 10, 400))
+    if scenario.creation == "any":
+        days -= random.choice((0, 200))
+    return updated - timedelta(days=days)
+
+
+class Life:
+    """Edits of Coupa's users while a sync runs. Safe for threads.
+
+    Attributes:
+        changes: how many of each kind were made.
+        uncertain: stream -> ids whose `updated_at` may lie before what a sync has read by then:
+            they are stored late, or edited while the connector's clock is ahead.
+    """
+
+    def __init__(self, scenario: Scenario, clock: Callable[[], datetime]) -> None:
+        self.changes = dict.fromkeys(("inserts", "edits", "deletes", "late", "mass"), 0)
+        self.revocations = 0
+        self.deleted: dict[str, set[int]] = {stream: set() for stream in scenario.streams}
+        self.uncertain: dict[str, set[int]] = {stream: set() for stream in scenario.streams}
+        self._scenario = scenario
+        self._random = Random(f"{scenario.seed}/life")
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._plan = EditPlan()
+        self._revocations = 0.0
+
+    def during(self, sync: SyncPlan) -> None:
+        """Takes up the plan of the next sync."""
+        self._plan, self._revocations = sync.edits, sync.revocations
+
+    def __call__(self, sandbox: Sandbox, request: RequestRecord) -> None:
+        """Before each answer: time passes, and things change."""
+        with self._lock:
+            if isinstance(self._clock, SimulatedClock) and self._plan.tick:
+                self._clock.pass_by(self._random.randint(0, self._plan.tick))
+            while self._random.random() < self._plan.chance:
+                self._change(sandbox, self._plan)
+            if self._random.random() < self._revocations:
+                sandbox.expire_tokens()
+                self.revocations += 1
+
+    def between_syncs(self, sandbox: Sandbox, number: int) -> None:
+        """Inserts, edits and deletions while nothing reads."""
+        plan = EditPlan(inserts=1.0, edits=3.0, deletes=0.5)
+        with self._lock:
+            for _ in range(number):
+                self._change(sandbox, plan)
+
+    def _change(self, sandbox: Sandbox, plan: EditPlan) -> None:
+        kinds = tuple(self.changes)
+        (kind,) = self._random.choices(kinds, [getattr(plan, kind) for kind in kinds])
+        stream = self._random.choice(self._scenario.streams)
+        table = sandbox.tables[RESOURCE_OF[stream]]
+        ids = table.ids()
+        if kind == "late":
+            back = timedelta(hours=self._random.uniform(0, plan.late_hours))
+            moment = (self._clock() - back).replace(microsecond=0)
+            self.uncertain[stream].add(table.add(updated_at=moment, created_at=moment))
+        elif kind == "inserts" or not ids:
+            self._touched(stream, table.add())
+        elif kind == "deletes":
+            id = self._random.choice(ids)
+            table.delete(id)
+            self.deleted[stream].add(id)
+        else:
+            number = len(ids) // 3 + 1 if kind == "mass" else 1
+            text = f"edit {sum(self.changes.values())}"
+            for id in self._random.sample(ids, number):
+                table.edit(id, {table.resource.edited_key: text})
+                self._touched(stream, id)
+        self.changes[kind] += 1
+
+    def _touched(self, stream: str, id: int) -> None:
+        if self._scenario.clock_ahead > 0:
+            self.uncertain[stream].add(id)
