@@ -135,9 +135,13 @@ def check_fixed_text(pages: Pages) -> list[str]:
 
 
 def check_made_sections(pages: Pages) -> list[str]:
-    """The tables of streams and scopes, and the diagram."""
-    made = page.renewed(pages.docs)
-    return [] if pages.docs == made else ["run: python -m integration_tests.reference"]
+    """The tables of streams and scopes, the diagram, and the figures of the benchmark."""
+    written = {page.PAGE: pages.docs, page.README: pages.readme}
+    return [
+        f"{path.name}: run python -m integration_tests.reference"
+        for path, sections in page.SECTIONS.items()
+        if written[path] != page.renewed(written[path], sections)
+    ]
 
 
 def check_streams_are_told(pages: Pages) -> list[str]:

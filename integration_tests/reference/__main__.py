@@ -1,7 +1,8 @@
-"""Writes the made sections of the docs page anew."""
+"""Writes the made sections of the docs page and the README anew."""
 
 from __future__ import annotations
 
-from .page import PAGE, renewed
+from .page import SECTIONS, renewed
 
-PAGE.write_text(renewed(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+for path, sections in SECTIONS.items():
+    path.write_text(renewed(path.read_text(encoding="utf-8"), sections), encoding="utf-8")

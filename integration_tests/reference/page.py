@@ -1,32 +1,41 @@
-"""The sections of the docs page that are made, not written."""
+"""The sections of the docs page and the README that are made, not written."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from .diagram import diagram
 from .manifest import ROOT
+from .speed import speed_tables
 from .tables import scope_table, stream_tables
 
 PAGE = ROOT / "docs" / "integrations" / "sources" / "coupa.md"
 
-SECTIONS: Mapping[str, Callable[[], str]] = {
-    "### Scopes": scope_table,
-    "### Streams": stream_tables,
-    "### How the streams join": diagram,
-}
+README = ROOT / "README.md"
+
+Sections = Mapping[str, Callable[[], str]]
 """Header -> what follows its first paragraph, up to the next header of the same or a higher level.
 """
 
+SECTIONS: Mapping[Path, Sections] = {
+    PAGE: {
+        "### Scopes": scope_table,
+        "### Streams": stream_tables,
+        "### How the streams join": diagram,
+    },
+    README: {"## Speed": speed_tables},
+}
 
-def renewed(page: str) -> str:
+
+def renewed(page: str, sections: Sections) -> str:
     """The page with these sections made anew.
 
     Raises:
         ValueError: if the page lacks one of them.
     """
-    for header, make in SECTIONS.items():
+    for header, make in sections.items():
         section = rf"(?ms)^{re.escape(header)}\n\n[^\n]+\n\n(.*?)\n(?=^#{{2,3}} )"
         found = re.search(section, page)
         if found is None:

@@ -1,0 +1,95 @@
+"""The figures of the last whole run of `bin/benchmark`, for the README."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from integration_tests.benchmarks.readers.table import READERS
+
+from .manifest import ROOT
+
+PUBLISHED = ROOT / "docs" / "benchmark" / "benchmark.json"
+
+Figures = Mapping[str, Any]
+
+
+def speed_tables() -> str:
+    """The plot and the tables, in Markdown."""
+    figures: Figures = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    return "\n\n".join(
+        [
+            "![Rows per second of each reader](docs/benchmark/benchmark.png)",
+            _speed(figures),
+            _cost(figures),
+            _commands(figures),
+            _missed(figures) + "\n",
+        ]
+    )
+
+
+def _speed(figures: Figures) -> str:
+    head = (
+        "Reader",
+        "Even data",
+        "Mass update",
+        "Most requests in a second",
+        "Answers 429",
+        "Records lost",
+    )
+    rows = []
+    for name, reader in READERS.items():
+        runs = {run["data"]: run for run in figures["speed"] if run["reader"] == name}
+        if runs:
+            rows.append(
+                (
+                    reader.label,
+                    *(_rate(runs.get(data)) for data in ("even", "mass_update")),
+                    str(max(run["peak_requests_per_second"] for run in runs.values())),
+                    f"{max(run['share_of_429'] for run in runs.values()):.1%}",
+                    f"{sum(run['lost'] for run in runs.values()):,}",
+                )
+            )
+    return _table(head, rows)
+
+
+def _rate(run: Figures | None) -> str:
+    if run is None:
+        return "-"
+    return f"{run['rows_per_second']:,.0f} rows/s ({run['share_of_ceiling']:.0%})"
+
+
+def _cost(figures: Figures) -> str:
+    head = ("Rows", "Bytes of a record", "Rows per CPU second", "Peak memory")
+    return _table(
+        head,
+        [
+            (
+                f"{cost['rows']:,}",
+                f"{cost['record_bytes']:,}",
+                f"{cost['rows_per_cpu_second']:,.0f}",
+                f"{cost['peak_memory_mb']:.0f} MB",
+            )
+            for cost in figures["cost"]
+        ],
+    )
+
+
+def _commands(figures: Figures) -> str:
+    times = [f"`{c['command']}` {c['median_seconds']:.1f} s" for c in figures["commands"]]
+    return f"Start included, {', '.join(times)}."
+
+
+def _missed(figures: Figures) -> str:
+    missed = [
+        f"{goal['goal']} {goal['measured']:.3g} (goal {goal['limit']:g})"
+        for goal in figures["goals"]
+        if not goal["is_met"]
+    ]
+    return f"Goals that were missed: {'; '.join(missed)}." if missed else "All goals were met."
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, [":---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
