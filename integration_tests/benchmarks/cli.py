@@ -22,8 +22,9 @@ from .scale import FULL, QUICK
 _DESCRIPTION = """\
 Measures how fast the connector reads invoices from a sandbox on this machine, beside other readers
 of Coupa, on even data and on data of which 80 % carries one update time; what CPU and memory it
-needs; what it saves to select ten columns; and how long its commands take. Takes about eleven
-minutes, in which the machine should have nothing else to do."""
+needs; what it saves to select ten columns; what a first sync of all streams of a mid-size company
+costs; and how long its commands take. Takes about twenty minutes, in which the machine should have
+nothing else to do."""
 
 _PUBLISHED = ROOT / "docs" / "benchmark"
 _ELSEWHERE = ROOT / "build" / "benchmark"

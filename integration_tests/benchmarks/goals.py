@@ -122,6 +122,12 @@ GOALS: tuple[Goal, ...] = (
     Goal("spec, seconds", 2.5, False, _seconds("spec")),
     Goal("check, seconds", 4, False, _seconds("check")),
     Goal("discover, seconds", 4, False, _seconds("discover")),
+    Goal(
+        "share of requests that bring nothing, all streams",
+        0.10,
+        False,
+        lambda result: _worst((c.share_of_empty_answers for c in result.company), max),
+    ),
     Goal("records lost, duplicated or unknown", 0, False, _wrong_records),
 )
 """A goal holds for the worse of all data sets and runs."""

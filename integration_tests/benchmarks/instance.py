@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,10 +58,28 @@ def started(
     Raises:
         BenchmarkError: if it does not start.
     """
+    options = ["--rows", f"invoices={load.rows}", "--size", f"invoices={load.record_bytes}"]
+    options += ["--spread", spread, "--rate-limit" if rate_limit else "--no-rate-limit"]
+    with _served(*options, "--latency-ms", str(latency_ms)) as instance:
+        yield instance
+
+
+@contextmanager
+def started_with(rows: Mapping[str, int], *, latency_ms: int = 0) -> Iterator[Instance]:
+    """An instance with tables of many resources, given by their rows, that ends with the block.
+
+    Raises:
+        BenchmarkError: if it does not start.
+    """
+    options = [part for path, number in rows.items() for part in ("--rows", f"{path}={number}")]
+    with _served(*options, "--latency-ms", str(latency_ms)) as instance:
+        yield instance
+
+
+@contextmanager
+def _served(*options: str) -> Iterator[Instance]:
     command = [sys.executable, "-m", "integration_tests.sandbox", "--control", "--seed", str(SEED)]
-    command += ["--rows", f"invoices={load.rows}", "--size", f"invoices={load.record_bytes}"]
-    command += ["--latency-ms", str(latency_ms), "--spread", spread]
-    command += ["--rate-limit" if rate_limit else "--no-rate-limit"]
+    command += options
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -24,6 +24,8 @@ def report(result: Result, verdicts: Sequence[Verdict]) -> str:
     if result.columns:
         title = "The same invoices with all columns and with ten of them"
         parts.append(_titled(title, _columns(result)))
+    if result.company:
+        parts.append(_titled("A first sync of all streams of a company", _company(result)))
     if result.commands:
         title = f"Commands of the connector ({result.scale.latency_ms} ms per answer)"
         rows = [(c.command, f"{c.median_seconds:.2f}") for c in result.commands]
@@ -117,6 +119,29 @@ def _cost(result: Result) -> str:
         for c in result.cost
     ]
     return table(head, rows)
+
+
+def _company(result: Result) -> str:
+    head = ("streams", "rows", "requests", "empty", "seconds", "CPU seconds", "peak MB")
+    rows = [
+        (
+            f"{c.streams}",
+            f"{c.rows:,}",
+            f"{c.requests:,}",
+            f"{c.share_of_empty_answers:.1%}",
+            f"{c.seconds:.0f}",
+            f"{c.cpu_seconds:.1f}",
+            f"{c.peak_memory_mb:.0f}",
+        )
+        for c in result.company
+    ]
+    lists = [
+        (f.resource, f"{f.streams}", f"{f.rows:,}", f"{f.requests:,}", f"{f.empty_answers:,}")
+        for c in result.company
+        for f in c.lists
+    ]
+    parts = table(("list", "streams", "rows", "requests", "empty"), lists)
+    return f"{table(head, rows)}\n\n{parts}"
 
 
 def _columns(result: Result) -> str:

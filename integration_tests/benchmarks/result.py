@@ -95,6 +95,36 @@ class ColumnFigures:
 
 
 @dataclass(frozen=True)
+class ListFigures:
+    """What one list of Coupa cost a first sync of all streams."""
+
+    resource: str
+    streams: int
+    """How many are made of it: itself, and the lists within its records."""
+    rows: int
+    """Of all of them."""
+    requests: int
+    empty_answers: int
+
+
+@dataclass(frozen=True)
+class CompanyFigures:
+    """A first sync of all streams of a mid-size company, but for the lists below single records.
+
+    Seconds go from the first request to the last record.
+    """
+
+    streams: int
+    rows: int
+    requests: int
+    share_of_empty_answers: float
+    seconds: float
+    cpu_seconds: float
+    peak_memory_mb: float
+    lists: tuple[ListFigures, ...]
+
+
+@dataclass(frozen=True)
 class Skipped:
     """What was not measured, and why."""
 
@@ -115,6 +145,7 @@ class Result:
     speed: list[SpeedFigures] = field(default_factory=list)
     cost: list[CostFigures] = field(default_factory=list)
     columns: list[ColumnFigures] = field(default_factory=list)
+    company: list[CompanyFigures] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
     @classmethod

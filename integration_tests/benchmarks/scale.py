@@ -35,6 +35,8 @@ class Scale:
     empty_runs: int
     """Runs over an empty table: what starting costs."""
     command_runs: int
+    company_share: int
+    """One of how many rows of `company.tsv` are there."""
 
     @property
     def ceiling(self) -> int:
@@ -50,6 +52,7 @@ FULL = Scale(
     costs=(Load(20_000, 8_000), Load(200_000, 8_000), Load(10_000, 50_000)),
     empty_runs=3,
     command_runs=5,
+    company_share=1,
 )
 
 QUICK = Scale(
@@ -60,5 +63,6 @@ QUICK = Scale(
     costs=(Load(1_000, 8_000), Load(2_000, 8_000), Load(300, 50_000)),
     empty_runs=1,
     command_runs=1,
+    company_share=100,
 )
 """Shows that everything can be measured; the figures mean nothing."""

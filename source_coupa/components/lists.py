@@ -72,7 +72,8 @@ class ListReader:
                 self._check_nothing_is_left(filters, read, highest)
 
     def overview(self, filters: Mapping[str, str]) -> Overview:
-        """Looks at both ends of a list at the same time.
+        """Looks at both ends of a list at the same time; if it seems to hold a single record, asks
+        once more for others.
 
         Raises:
             AirbyteTracedException: if Coupa refuses the query or gives no list.
@@ -90,9 +91,15 @@ class ListReader:
             return Overview(page, is_whole=not page and last is None)
         if dialect.orders is None:
             dialect.orders = last >= page[-1]["id"]
-        # of a single record nobody knows at which end it was
+        if len(page) == 1:
+            # nobody knows at which end it was
+            return Overview(page, is_whole=last == page[0]["id"] and not self._rest(filters))
         ends_differ = bool(dialect.orders) and last > page[0]["id"]
         return Overview(page, is_whole=ends_differ and last == page[-1]["id"])
+
+    def _rest(self, filters: Mapping[str, str]) -> list[JsonRecord]:
+        with self._refusals_explained():
+            return self._pages.at(filters, 1)
 
     def is_empty(self, filters: Mapping[str, str]) -> bool:
         """Whether no record matches.

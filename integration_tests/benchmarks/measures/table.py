@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from integration_tests.benchmarks.result import Result
 
-from . import columns, commands, cost, speed
+from . import columns, commands, company, cost, speed
 from .plan import Plan
 
 Measure = Callable[[Plan, Result], None]
@@ -17,4 +17,5 @@ MEASURES: Mapping[str, Measure] = {
     "speed": speed.measure,
     "cost": cost.measure,
     "columns": columns.measure,
+    "company": company.measure,
 }
