@@ -44,6 +44,14 @@ def test_a_client_with_every_scope_is_offered_every_stream(catalog: AirbyteCatal
     assert len(catalog.streams) >= 120
 
 
+def test_a_read_builds_the_streams_of_its_catalog_alone() -> None:
+    with Sandbox({}, dialect=UNLIMITED) as sandbox:
+        catalog = configured_catalog("users", "invoice_lines")
+        source = SourceCoupa(catalog=catalog, config=sandbox.config())
+    assert [stream.name for stream in source.streams({})] == ["users", "invoice_lines"]
+    assert len(source.resolved_manifest["streams"]) == 2
+
+
 def test_a_stream_that_a_source_was_not_made_for_is_no_silent_gap() -> None:
     with Sandbox({}, dialect=UNLIMITED) as sandbox:
         config = sandbox.config()
