@@ -51,7 +51,9 @@ def read_within(response: requests.Response, seconds: float) -> None:
     Raises:
         requests.RequestException: if the answer breaks off, or is not complete in time.
     """
-    ending = threading.Timer(seconds, response.raw.shutdown)
+    # closing alone, all that urllib3 before 2.3 can do, does not wake a thread that reads
+    end = getattr(response.raw, "shutdown", response.close)
+    ending = threading.Timer(seconds, end)
     ending.daemon = True
     ending.start()
     try:

@@ -127,12 +127,16 @@ class Scenario:
         return tuple(self.rows)
 
     @property
+    def is_without_order(self) -> bool:
+        """Whether this instance does not take `order_by=id`."""
+        return bool(self.dialect.get("order_by_id", "honoured") != "honoured")
+
+    @property
     def may_fail_for_good(self) -> bool:
         """Whether this instance cannot be read at all, which has to be said."""
         dialect = self.dialect
-        without_order = dialect.get("order_by_id", "honoured") != "honoured"
         return (
-            (without_order and dialect.get("default_order", "id") != "id")
+            (self.is_without_order and dialect.get("default_order", "id") != "id")
             or dialect.get("updated_at_filter", "honoured") != "honoured"
             or dialect.get("over_cap") == "refused"
             or dialect.get("max_offset") is not None

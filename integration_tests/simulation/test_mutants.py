@@ -12,6 +12,8 @@ from .mutants import MUTANTS, Mutant
 from .player import play
 from .scenario import Scenario, draw
 
+pytestmark = pytest.mark.slow
+
 MOST = 12
 """Scenarios that a mutant may survive."""
 

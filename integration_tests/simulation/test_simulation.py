@@ -16,6 +16,8 @@ from .player import play
 from .report import Report
 from .scenario import ENDING, PASSING, draw
 
+pytestmark = pytest.mark.slow
+
 SCENARIOS = 200
 AT_ONCE = 20
 PROCESSES = 0.02
