@@ -217,6 +217,28 @@ def test_a_record_out_of_an_order_that_else_is_that_of_ids_is_not_lost(
         assert outcome_of(sandbox) in (users.ids(), OUT_OF_ORDER)
 
 
+@pytest.mark.parametrize("displaced", [0, 5, 49, 50, 70, 120])
+@pytest.mark.parametrize("shrinks", [1, 5, 20])
+def test_nor_is_it_lost_where_the_list_gets_shorter_meanwhile(displaced: int, shrinks: int) -> None:
+    """A look beyond as many records as were read then finds nothing."""
+    dialect = UNLIMITED.but(order_by_id="refused", default_order="updated_at")
+    with Sandbox({}, dialect=dialect, clock=Present()) as sandbox:
+        users = sandbox.tables["users"]
+        start = Present().now - timedelta(days=2)
+        for number in range(130):
+            users.add(id=100 + number, updated_at=start + timedelta(minutes=number))
+        users.edit(100 + displaced, updated_at=start + timedelta(minutes=128, seconds=30))
+
+        def shorten(_: Sandbox, request: object) -> None:
+            if len(sandbox.requests_for("users")) == 4:
+                for number in range(21, 21 + shrinks):
+                    users.delete(100 + number)
+
+        sandbox.before_each(shorten)
+        outcome = outcome_of(sandbox)
+        assert outcome == OUT_OF_ORDER or set(outcome or ()) >= set(users.ids())
+
+
 @pytest.mark.usefixtures("cut_often")
 @pytest.mark.parametrize("fields", PLAYS)
 @pytest.mark.parametrize("max_offset", [None, 120])

@@ -7,7 +7,8 @@ without:
 
 - refuses or ignores `order_by`: the default order is ascending id too (Coupa, page 0006); same
   checks, and one more at the end of a list. The order of update times can look like that of ids,
-  so that this check is also made until times were seen to go back where ids go on.
+  so that this check is also made until times were seen to go back where ids go on. Such a list is
+  read by offset: on pages of `id[gt]=<last id>`, a record that comes out of order does not show.
 - refuses or ignores `id[gt]`: by offset, each page starting with the last record of the one before.
   If that record is no longer there, records have left the list and the walk goes back.
 """
@@ -113,39 +114,53 @@ class ListReader:
     def _walk(self, filters: Mapping[str, str], turn: float) -> Iterator[list[JsonRecord]]:
         dialect = self._pages.dialect
         page = self._pages.first(filters)
-        read = 0
-        while page:
-            yield page
-            read += len(page)
-            if dialect.is_last(page):
-                return
-            last_id: int = page[-1]["id"]
-            end = self._pages.find_out_order(filters, page)
-            if dialect.orders and dialect.filters_ids:
-                ranges = RangeReader(
-                    pages=self._pages,
-                    fetchers=self._fetchers,
-                    filters=filters,
-                    before=page,
-                    end=end,
-                    turn=turn,
-                )
-                yield from ranges.read()
-                return
-            following = self._pages.after_if_possible(filters, last_id)
+        if not page:
+            return
+        yield page
+        if dialect.is_last(page):
+            return
+        end = self._pages.find_out_order(filters, page)
+        if dialect.orders:
+            yield from self._by_id(filters, page, end, turn)
+        else:
+            # a page of ids above the last one would hide that others come out of order
+            yield from self._by_offset(filters, page[-1]["id"], len(page))
+
+    def _by_id(
+        self, filters: Mapping[str, str], page: list[JsonRecord], end: int | None, turn: float
+    ) -> Iterator[list[JsonRecord]]:
+        """The records after `page`, the first of the list."""
+        dialect = self._pages.dialect
+        read = len(page)
+        while not dialect.filters_ids:
+            following = self._pages.after_if_possible(filters, page[-1]["id"])
             if following is None:
-                yield from self._by_offset(filters, last_id, read)
+                yield from self._by_offset(filters, page[-1]["id"], read)
                 return
             dialect.learn_from(following, len(page) < PAGE_SIZE)
-            page = following
+            if not following:
+                return
+            yield following
+            if dialect.is_last(following):
+                return
+            page, read = following, read + len(following)
+        ranges = RangeReader(
+            pages=self._pages,
+            fetchers=self._fetchers,
+            filters=filters,
+            before=page,
+            end=end,
+            turn=turn,
+        )
+        yield from ranges.read()
 
     def _by_offset(
         self, filters: Mapping[str, str], last_id: int, read: int
     ) -> Iterator[list[JsonRecord]]:
         """The records after `last_id`; about `read` others come before them."""
         logger.info(
-            f"{self._pages.resource}: this instance does not filter by id, reading on by offset "
-            "with overlapping pages."
+            f"{self._pages.resource}: this instance does not list or filter by id, reading on by "
+            "offset with overlapping pages."
         )
         dialect = self._pages.dialect
         offset = read - 1
