@@ -85,7 +85,7 @@ class KeysetRetriever(Retriever):
         self._backlog = shared_backlog()
         self._pages = PageReader(resource=self._resource, send=self._send)
         self._lists = ListReader(pages=self._pages, fetchers=self._fetchers)
-        self._survey = Survey(self._lists)
+        self._survey = Survey(self._lists, config.start_date)
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None

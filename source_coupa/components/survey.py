@@ -25,22 +25,28 @@ class Survey:
     changed before.
     """
 
-    def __init__(self, lists: ListReader) -> None:
+    def __init__(self, lists: ListReader, start: datetime | None) -> None:
+        """
+        Args:
+            lists: reads the stream.
+            start: where the windows of a first sync begin; None if the first has no lower bound.
+        """
         self._lists = lists
+        self._start = start
         self._lock = threading.Lock()
         self._is_made = False
         self._known: Window | None = None
         self._records: list[JsonRecord] = []
 
     def records(self, window: Window) -> list[JsonRecord] | None:
-        """All records of a window, or None if it has to be read. The first window that ended long
-        ago costs the requests, all others none. If they fail, nothing is known.
+        """All records of a window, or None if it has to be read. Whichever window that ended long
+        ago comes first costs the requests, all others none. If they fail, nothing is known.
         """
         with self._lock:
             if not self._is_made:
                 if window.end > datetime.now(timezone.utc) - _LONG_AGO:
                     return None
-                self._make(window)
+                self._make(replace(window, start=self._start))
                 self._is_made = True
         if self._known is None or not self._known.contains(window):
             return None
