@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from source_coupa.components.keys import with_underscores
+from source_coupa.components.pages import UPDATED_AT, JsonRecord, value_of
 from source_coupa.components.windows import instant
 
 LONGEST_QUERY = 3_000
@@ -27,8 +28,7 @@ ALL_CUSTOM_FIELDS: Mapping[str, Any] = {"custom_fields": {}}
 _ABSENT = object()
 _EMPTY: tuple[Any, ...] = (None, "", [], {}, _ABSENT)
 
-Record = dict[str, Any]
-AskAgain = Callable[[Mapping[str, str]], list[Record]]
+AskAgain = Callable[[Mapping[str, str]], list[JsonRecord]]
 """Asks for a page once more, with further query parameters.
 
 Raises QueryRefusedError if Coupa refuses it."""
@@ -90,7 +90,7 @@ class Columns:
             self._are_given_up = True
             self._tell(f"{self._stream}: reading full records, because {reason}.")
 
-    def prove(self, page: list[Record], ask_again: AskAgain) -> None:
+    def prove(self, page: list[JsonRecord], ask_again: AskAgain) -> None:
         """Compares a page of full records with the same page in part, if that can prove anything.
 
         Only one thread does; others go on with full records meanwhile. Raises what `ask_again`
@@ -110,7 +110,7 @@ class Columns:
         finally:
             self._lock.release()
 
-    def _add_undeclared(self, page: list[Record]) -> None:
+    def _add_undeclared(self, page: list[JsonRecord]) -> None:
         """Older custom fields stand beside Coupa's own (page 0010), in every record of a list."""
         if self._declared is None:
             return
@@ -121,7 +121,7 @@ class Columns:
         # what they hold is not known, so that only a value proves them
         self._nested.update(added)
 
-    def _can_be_proved_on(self, page: list[Record]) -> bool:
+    def _can_be_proved_on(self, page: list[JsonRecord]) -> bool:
         shown = {
             name
             for record in map(_named, page)
@@ -140,7 +140,7 @@ class Columns:
         """Whether a value tells something about the form of its column."""
         return value is not _ABSENT and (value not in _EMPTY or name not in self._nested)
 
-    def _compare(self, page: list[Record], again: list[Record]) -> None:
+    def _compare(self, page: list[JsonRecord], again: list[JsonRecord]) -> None:
         before = {record["id"]: record for record in page}
         for record in again:
             full = before.get(record.get("id"))
@@ -157,7 +157,7 @@ class Columns:
                 "they do in full records."
             )
 
-    def _compare_record(self, full: Record, part: Record) -> str | None:
+    def _compare_record(self, full: JsonRecord, part: JsonRecord) -> str | None:
         """The name of a column that differs; notes the columns that are proved."""
         for name in self._names:
             value, again = full.get(name, _ABSENT), part.get(name, _ABSENT)
@@ -186,7 +186,7 @@ def selected_columns(
     properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
     if not selected or not properties.keys() - selected:
         return None
-    always = [name for name in ("id", "updated_at") if name in properties]
+    always = [name for name in ("id", UPDATED_AT) if name in properties]
     names = [*always, *sorted(selected)]
     nested = [name for name in names if _is_nested(properties.get(name))]
     return Columns(stream=stream, names=names, nested=nested, tell=tell, declared=properties.keys())
@@ -197,13 +197,13 @@ def _is_nested(schema: Mapping[str, Any] | None) -> bool:
     return schema is None or not {"object", "array"}.isdisjoint(schema.get("type", ()))
 
 
-def _named(record: Record) -> Record:
+def _named(record: JsonRecord) -> JsonRecord:
     """A record by names with underscores, at its top level alone."""
     return {key.replace("-", "_"): value for key, value in record.items()}
 
 
-def _was_changed(full: Record, part: Record) -> bool:
-    before, after = (_named(record).get("updated_at") for record in (full, part))
+def _was_changed(full: JsonRecord, part: JsonRecord) -> bool:
+    before, after = (value_of(record, UPDATED_AT) for record in (full, part))
     return before is not None and after is not None and not _are_same(before, after)
 
 

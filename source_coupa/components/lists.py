@@ -88,19 +88,16 @@ class ListReader:
             except QueryRefusedError:
                 dialect.orders = False
                 return Overview(page, is_whole=not page)
-        if not page or last is None:
-            return Overview(page, is_whole=not page and last is None)
-        if dialect.orders is None:
-            dialect.orders = last >= page[-1]["id"]
-        if len(page) == 1:
-            # nobody knows at which end it was
-            return Overview(page, is_whole=last == page[0]["id"] and not self._rest(filters))
-        ends_differ = bool(dialect.orders) and last > page[0]["id"]
-        return Overview(page, is_whole=ends_differ and last == page[-1]["id"])
-
-    def _rest(self, filters: Mapping[str, str]) -> list[JsonRecord]:
-        with self._refusals_explained():
-            return self._pages.at(filters, 1)
+            if not page or last is None:
+                return Overview(page, is_whole=not page and last is None)
+            if dialect.orders is None:
+                dialect.orders = last >= page[-1]["id"]
+            if len(page) == 1:
+                # nobody knows at which end it was
+                is_whole = last == page[0]["id"] and not self._pages.at(filters, 1)
+            else:
+                is_whole = bool(dialect.orders) and page[0]["id"] < last == page[-1]["id"]
+            return Overview(page, is_whole)
 
     def is_empty(self, filters: Mapping[str, str]) -> bool:
         """Whether no record matches.

@@ -158,9 +158,10 @@ class RangeReader:
     def _cut_where_readers_are_idle(self) -> None:
         while True:
             readers, worth = self._idle_readers()
-            divisible = (range_ for range_ in self._ranges if self._is_divisible(range_))
-            longest = max(divisible, key=lambda range_: range_.left, default=None)
-            if not readers or longest is None or longest.left < worth:
+            if not readers:
+                return
+            longest = max(self._divisible(), key=lambda range_: range_.left, default=None)
+            if longest is None or longest.left < worth:
                 return
             if longest.end is None:
                 self._request_end(longest)
@@ -179,14 +180,19 @@ class RangeReader:
             return max(ahead, 0), WORTH_A_CUT_AHEAD
         return 0, 0
 
-    def _is_divisible(self, range_: _Range) -> bool:
+    def _divisible(self) -> Iterator[_Range]:
         dialect = self._pages.dialect
-        if range_.is_being_cut or (range_.end is None and not dialect.tells_ends):
-            return False
-        if any(range_ in (other, other.cut_from) for other in self._ranges if other.cut_from):
-            # whether the last cut was a good one is not known yet
-            return False
-        return range_.place is None or dialect.tells_ranks
+        # whether the last cut of these was a good one is not known yet
+        new = [range_ for range_ in self._ranges if range_.cut_from is not None]
+        untried = {id(range_) for range_ in new} | {id(range_.cut_from) for range_ in new}
+        for range_ in self._ranges:
+            if (
+                not range_.is_being_cut
+                and id(range_) not in untried
+                and (range_.end is not None or dialect.tells_ends)
+                and (range_.place is None or dialect.tells_ranks)
+            ):
+                yield range_
 
     def _cut_evenly(self, range_: _Range, parts: int) -> None:
         start, end = range_.after, range_.end or range_.after
