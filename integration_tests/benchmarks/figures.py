@@ -41,6 +41,11 @@ def first_request(log: Iterable[Mapping[str, Any]]) -> float:
     return min(float(request["started"]) for request in log)
 
 
+def seconds(log: Iterable[Mapping[str, Any]], times: Sequence[float]) -> float:
+    """From the first request to the last of the records that came at `times`; 0 without any."""
+    return times[-1] - first_request(log) if times else 0.0
+
+
 @dataclass(frozen=True)
 class Completeness:
     """What a reader brought, against what is there."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from integration_tests.benchmarks.readers.table import READERS
 
 from .manifest import ROOT
+from .tables import markdown_table
 
 PUBLISHED = ROOT / "docs" / "benchmark" / "benchmark.json"
 
@@ -18,17 +19,16 @@ Figures = Mapping[str, Any]
 def speed_tables() -> str:
     """The plot and the tables, in Markdown."""
     figures: Figures = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    return "\n\n".join(
-        [
-            "![Rows per second of each reader](docs/benchmark/benchmark.png)",
-            _speed(figures),
-            _cost(figures),
-            _columns(figures),
-            _company(figures),
-            _commands(figures),
-            _missed(figures) + "\n",
-        ]
+    parts = (
+        "![Rows per second of each reader](docs/benchmark/benchmark.png)",
+        _speed(figures),
+        _cost(figures),
+        _columns(figures),
+        _company(figures),
+        _commands(figures),
+        _missed(figures),
     )
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
 def _speed(figures: Figures) -> str:
@@ -53,7 +53,7 @@ def _speed(figures: Figures) -> str:
                     f"{sum(run['lost'] for run in runs.values()):,}",
                 )
             )
-    return _table(head, rows)
+    return markdown_table(head, rows)
 
 
 def _rate(run: Figures | None) -> str:
@@ -64,7 +64,7 @@ def _rate(run: Figures | None) -> str:
 
 def _cost(figures: Figures) -> str:
     head = ("Rows", "Bytes of a record", "Rows per CPU second", "Peak memory")
-    return _table(
+    return markdown_table(
         head,
         [
             (
@@ -110,8 +110,3 @@ def _missed(figures: Figures) -> str:
         if not goal["is_met"]
     ]
     return f"Goals that were missed: {'; '.join(missed)}." if missed else "All goals were met."
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, [":---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

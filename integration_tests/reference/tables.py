@@ -19,7 +19,7 @@ def stream_tables() -> str:
     areas = []
     for area, streams in groupby(STREAMS, lambda stream: stream.area):
         rows = [_stream_row(stream) for stream in streams]
-        areas.append(f"#### {area[0].upper()}{area[1:]}\n\n{_table(COLUMNS, rows)}")
+        areas.append(f"#### {area[0].upper()}{area[1:]}\n\n{markdown_table(COLUMNS, rows)}")
     return "\n".join(areas)
 
 
@@ -29,7 +29,7 @@ def scope_table() -> str:
     for stream in STREAMS:
         opened.setdefault(needs(stream), []).append(_code(stream.name))
     rows = [(scope, ", ".join(streams)) for scope, streams in sorted(opened.items())]
-    return _table(("Scope", "Opens"), rows)
+    return markdown_table(("Scope", "Opens"), rows)
 
 
 def needs(stream: StreamRow) -> str:
@@ -61,7 +61,8 @@ def _stream_row(stream: StreamRow) -> Sequence[str]:
     )
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown, each of its lines ended."""
     lines = [columns, [":---"] * len(columns), *rows]
     return "".join(f"| {' | '.join(cells)} |\n".replace("|  |", "| |") for cells in lines)
 

@@ -9,8 +9,7 @@ from pathlib import Path
 from integration_tests.benchmarks import figures
 from integration_tests.benchmarks.instance import started
 from integration_tests.benchmarks.process import run
-from integration_tests.benchmarks.readers.reader import Job
-from integration_tests.benchmarks.readers.source_coupa import READER, command_selecting
+from integration_tests.benchmarks.readers.source_coupa import READER, STREAM, command_reading
 from integration_tests.benchmarks.result import ColumnFigures, Result
 
 from .plan import Plan
@@ -35,8 +34,7 @@ def measure(plan: Plan, result: Result) -> None:
             tempfile.TemporaryDirectory() as folder,
         ):
             config = {**instance.config, "requests_per_second": scale.requests_per_second}
-            job = Job(config, scale.speed.rows)
-            done = run(command_selecting(job, Path(folder), columns), READER.ids_of)
+            done = run(command_reading({STREAM: columns}, config, Path(folder)), READER.ids_of)
             truth = instance.ids()
             log = instance.requests()["requests"]
         complete = figures.compare(truth, done.ids)
@@ -48,7 +46,7 @@ def measure(plan: Plan, result: Result) -> None:
                 requests=len(answers),
                 answer_bytes=sum(request["bytes"] or 0 for request in answers),
                 output_bytes=done.output_bytes,
-                seconds=done.times[-1] - figures.first_request(log) if done.times else 0.0,
+                seconds=figures.seconds(log, done.times),
                 cpu_seconds=done.cpu_seconds,
                 lost=complete.lost,
                 duplicated=complete.duplicated,

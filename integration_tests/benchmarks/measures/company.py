@@ -8,14 +8,13 @@ import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from integration_tests.benchmarks import figures
 from integration_tests.benchmarks.instance import ROOT, started_with
 from integration_tests.benchmarks.process import run
-from integration_tests.benchmarks.readers.source_coupa import PROGRAM
+from integration_tests.benchmarks.readers.source_coupa import command_reading
 from integration_tests.benchmarks.result import CompanyFigures, ListFigures, Result
 
 from .plan import Plan
@@ -52,7 +51,7 @@ def measure(plan: Plan, result: Result) -> None:
         tempfile.TemporaryDirectory() as folder,
     ):
         config = {**instance.config, "requests_per_second": scale.requests_per_second}
-        done = run(_command(config, list(streams), Path(folder)), count)
+        done = run(command_reading(dict.fromkeys(streams, ()), config, Path(folder)), count)
         log = instance.requests()["requests"]
     answers = [request for request in log if request["resource"] in rows]
     result.company.append(
@@ -61,7 +60,7 @@ def measure(plan: Plan, result: Result) -> None:
             rows=arrived.total(),
             requests=len(answers),
             share_of_empty_answers=figures.share(sum(not r["rows"] for r in answers), len(answers)),
-            seconds=done.times[-1] - figures.first_request(log) if done.times else 0.0,
+            seconds=figures.seconds(log, done.times),
             cpu_seconds=done.cpu_seconds,
             peak_memory_mb=done.peak_memory_mb,
             lists=tuple(
@@ -77,26 +76,3 @@ def measure(plan: Plan, result: Result) -> None:
         )
     )
     plan.tell(f"{len(streams)} streams: {arrived.total():,} rows")
-
-
-def _command(config: dict[str, Any], streams: list[str], folder: Path) -> list[str]:
-    catalog = {
-        "streams": [
-            {
-                "stream": {
-                    "name": name,
-                    "json_schema": {},
-                    "supported_sync_modes": ["full_refresh", "incremental"],
-                },
-                "sync_mode": "incremental",
-                "destination_sync_mode": "append",
-            }
-            for name in streams
-        ]
-    }
-    for name, content in (("config", config), ("catalog", catalog)):
-        (folder / f"{name}.json").write_text(json.dumps(content))
-    return [
-        *(*PROGRAM, "read", "--config", str(folder / "config.json")),
-        *("--catalog", str(folder / "catalog.json")),
-    ]

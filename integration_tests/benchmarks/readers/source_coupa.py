@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,32 +18,31 @@ STREAM = "invoices"
 _ID = re.compile(rb'"data":\{"id":(\d+),')
 
 
-def _catalog(columns: Sequence[str]) -> dict[str, Any]:
+def _configured(stream: str, columns: Sequence[str]) -> dict[str, Any]:
     selected: dict[str, Any] = {column: {} for column in columns}
     return {
-        "streams": [
-            {
-                "stream": {
-                    "name": STREAM,
-                    "json_schema": {"properties": selected} if columns else {},
-                    "supported_sync_modes": ["full_refresh", "incremental"],
-                },
-                "sync_mode": "incremental",
-                "destination_sync_mode": "append",
-            }
-        ]
+        "stream": {
+            "name": stream,
+            "json_schema": {"properties": selected} if columns else {},
+            "supported_sync_modes": ["full_refresh", "incremental"],
+        },
+        "sync_mode": "incremental",
+        "destination_sync_mode": "append",
     }
 
 
 def _command(job: Job, folder: Path) -> list[str]:
-    return command_selecting(job, folder, ())
+    return command_reading({STREAM: ()}, job.config, folder)
 
 
-def command_selecting(job: Job, folder: Path, columns: Sequence[str]) -> list[str]:
-    """The command that reads the given columns, or all if none are given."""
+def command_reading(
+    streams: Mapping[str, Sequence[str]], settings: Mapping[str, Any], folder: Path
+) -> list[str]:
+    """The command that reads the given columns of each stream, or all where none are given."""
     config, catalog = folder / "config.json", folder / "catalog.json"
-    config.write_text(json.dumps(job.config))
-    catalog.write_text(json.dumps(_catalog(columns)))
+    config.write_text(json.dumps(settings))
+    configured = [_configured(stream, columns) for stream, columns in streams.items()]
+    catalog.write_text(json.dumps({"streams": configured}))
     return [*PROGRAM, "read", "--config", str(config), "--catalog", str(catalog)]
 
 
