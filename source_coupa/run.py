@@ -73,8 +73,8 @@ def _end_at_once(failure: Exception) -> NoReturn:
 
 
 def _collect_garbage_rarely() -> None:
-    """Records hold no cycles, and looking for some on every few hundred of their objects took half
-    of the time of a sync of large records (AGENTS.md has the figures)."""
+    """Records hold no cycles, and to look for some on every few hundred of their objects took about
+    two fifths of the CPU time of a sync of large records."""
     gc.freeze()
     gc.set_threshold(20_000, 10, 10)
 
