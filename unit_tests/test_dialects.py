@@ -6,7 +6,7 @@ instance meets `order_by=id` or `id[gt]`, nor that all serve pages of 50.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import records_by_stream, run_read
-from integration_tests.sandbox import Dialect, Sandbox, interesting_dialects
+from integration_tests.sandbox import Dialect, RequestRecord, Sandbox, interesting_dialects
 from source_coupa.components.fetchers import Fetchers
 from source_coupa.components.lists import ListReader
 from source_coupa.components.pages import PageReader
@@ -239,6 +239,47 @@ def test_nor_is_it_lost_where_the_list_gets_shorter_meanwhile(displaced: int, sh
         assert outcome == OUT_OF_ORDER or set(outcome or ()) >= set(users.ids())
 
 
+def test_nor_is_it_taken_for_the_record_before_it_that_has_left() -> None:
+    """It then begins the page that should begin with the last record of the page before."""
+    dialect = UNLIMITED.but(order_by_id="refused", default_order="updated_at")
+    with Sandbox({}, dialect=dialect, clock=Present()) as sandbox:
+        users = sandbox.tables["users"]
+        start = Present().now - timedelta(days=2)
+        for number in range(130):
+            users.add(id=100 + number, updated_at=start + timedelta(minutes=number))
+        users.edit(120, updated_at=start + timedelta(minutes=50, seconds=30))
+        left = 100 + 50  # the last one of the first page, which 120 is not on
+
+        def leave(_: Sandbox, request: RequestRecord) -> None:
+            if "offset" in request.query and users.row(left) is not None:
+                users.delete(left)
+
+        sandbox.before_each(leave)
+        assert outcome_of(sandbox) == OUT_OF_ORDER
+        assert users.row(left) is None
+
+
+def test_records_that_enter_a_list_whose_order_is_not_proven_are_no_reason_to_stop() -> None:
+    """All users were changed in the same second, so that ids and times ascend alike; one is edited
+    and the list, which has it already, is longer than what was read."""
+    with Sandbox({}, dialect=UNLIMITED, clock=Present()) as sandbox:
+        users = sandbox.tables["users"]
+        then = Present().now - timedelta(days=2)
+        old = users.add(id=100, updated_at=then - timedelta(days=300))
+        for number in range(1, 130):
+            users.add(id=100 + number, updated_at=then)
+
+        def enter(_: Sandbox, request: RequestRecord) -> None:
+            if len(sandbox.requests_for("users")) == 4:
+                users.edit(old, updated_at=then + timedelta(minutes=1))
+
+        sandbox.before_each(enter)
+        read = read_list(sandbox, {"updated_at[gt_or_eq]": then.strftime("%Y-%m-%dT%H:%M:%SZ")})
+        assert set(read) == set(users.ids())
+        again = [r for r in sandbox.requests_for("users") if "offset" in r.query]
+        assert len(again) < 3, "the order shows on the first page that has the edited record"
+
+
 @pytest.mark.usefixtures("cut_often")
 @pytest.mark.parametrize("fields", PLAYS)
 @pytest.mark.parametrize("max_offset", [None, 120])
@@ -268,8 +309,8 @@ def test_what_was_learned_about_an_instance_is_not_asked_again(sandbox: Sandbox)
     assert len([r for r in refused if "id[gt]" in r.query]) <= 1
 
 
-def read_list(sandbox: Sandbox) -> list[int]:
-    """The ids of all users, read by the connector's reader of lists, without the CDK around it."""
+def read_list(sandbox: Sandbox, filters: Mapping[str, str] | None = None) -> list[int]:
+    """The ids of all users that match `filters`, read by the connector's reader of lists, without the CDK."""
     session = requests.Session()
     config = sandbox.config()
     answer = session.post(
@@ -293,7 +334,7 @@ def read_list(sandbox: Sandbox) -> list[int]:
     with session:
         read = [
             record["id"]
-            for page in ListReader(pages=pages, fetchers=fetchers).read({})
+            for page in ListReader(pages=pages, fetchers=fetchers).read(filters or {})
             for record in page
         ]
     return sorted(read)

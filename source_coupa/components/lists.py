@@ -5,12 +5,14 @@ A walk by offset alone skips records when others leave the list while it is read
 `order_by=id` by example, so that every page is checked, and what an instance refuses is done
 without:
 
-- refuses or ignores `order_by`: the default order is ascending id too (Coupa, page 0006); same
-  checks, and one more at the end of a list. The order of update times can look like that of ids,
-  so that this check is also made until times were seen to go back where ids go on. Such a list is
-  read by offset: on pages of `id[gt]=<last id>`, a record that comes out of order does not show.
-- refuses or ignores `id[gt]`: by offset, each page starting with the last record of the one before.
-  If that record is no longer there, records have left the list and the walk goes back.
+- refuses or ignores `order_by`: the default order is ascending id too (Coupa, page 0006). Such a
+  list is read by offset: on pages of `id[gt]=<last id>`, a record that comes out of order does not
+  show.
+- refuses or ignores `id[gt]`: by offset too, each page starting with the last record of the one
+  before. If that record is no longer there, records have left the list and the walk goes back.
+- ignores `order_by` unnoticed: the order of update times can look like that of ids. Until times
+  were seen to go back where ids go on, a list that was read by id is counted at its end; if it is
+  longer than what was read, it is read again by offset, where the order shows.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from source_coupa import errors
 from source_coupa.components.fetchers import Fetchers
@@ -69,8 +71,9 @@ class ListReader:
                 highest = max(highest, page[-1]["id"])
                 dialect.times_go_back = dialect.times_go_back or _times_go_back(page)
                 yield page
-            if pages > 1 and not (dialect.orders and dialect.times_go_back):
-                self._check_nothing_is_left(filters, read, highest)
+            is_by_id = dialect.orders and dialect.filters_ids
+            if pages > 1 and is_by_id and not dialect.times_go_back:
+                yield from self._left_over(filters, read, highest)
 
     def overview(self, filters: Mapping[str, str]) -> Overview:
         """Looks at both ends of a list at the same time; if it seems to hold a single record, asks
@@ -155,17 +158,14 @@ class ListReader:
         self, filters: Mapping[str, str], last_id: int, read: int
     ) -> Iterator[list[JsonRecord]]:
         """The records after `last_id`; about `read` others come before them."""
-        logger.info(
-            f"{self._pages.resource}: this instance does not list or filter by id, reading on by "
-            "offset with overlapping pages."
-        )
+        logger.info(f"{self._pages.resource}: reading on by offset, with overlapping pages.")
         dialect = self._pages.dialect
         offset = read - 1
         stalls = 0
         was_short = read < PAGE_SIZE
         while True:
             page = self._pages.at(filters, offset)
-            if offset > 0 and (not page or page[0]["id"] > last_id):
+            if offset > 0 and not _overlaps(page, last_id):
                 offset = max(offset - dialect.longest_page, 0)
                 continue
             fresh = [record for record in page if record["id"] > last_id]
@@ -186,17 +186,26 @@ class ListReader:
                 return
             offset += len(page) - 1
 
-    def _check_nothing_is_left(self, filters: Mapping[str, str], read: int, highest: int) -> None:
-        """A list that is longer than what was read has had records passed over, unless they are
-        new."""
+    def _left_over(
+        self, filters: Mapping[str, str], read: int, highest: int
+    ) -> Iterator[list[JsonRecord]]:
+        """Nothing, if the list is no longer than what was read of it. Else records have entered it
+        meanwhile or were passed over: all of it again, until the order is known to be that of ids.
+        """
         try:
             left = self._pages.at(filters, read)
         except QueryRefusedError:
-            if self._pages.dialect.orders:
+            return
+        if not left or left[0]["id"] > highest:
+            return
+        page = self._pages.first(filters)
+        if not page:
+            return
+        for again in chain([page], self._by_offset(filters, page[-1]["id"], len(page))):
+            yield again
+            if _times_go_back(again):
+                self._pages.dialect.times_go_back = True
                 return
-            raise
-        if left and left[0]["id"] <= highest:
-            raise self._pages.out_of_order()
 
     @contextmanager
     def _refusals_explained(self) -> Iterator[None]:
@@ -206,6 +215,13 @@ class ListReader:
             raise errors.system_error(
                 f"Coupa refuses the query for /api/{self._pages.resource} (HTTP 400): {refused}."
             ) from None
+
+
+def _overlaps(page: list[JsonRecord], last_id: int) -> bool:
+    """Whether a page goes on where one that ended with `last_id` stopped. A single lower id at its
+    beginning may be a record that comes out of order, in the place of one that has left."""
+    known = [record["id"] for record in page[:2] if record["id"] <= last_id]
+    return len(known) == 2 or known == [last_id]
 
 
 def _times_go_back(page: list[JsonRecord]) -> bool:
