@@ -310,7 +310,7 @@ def test_what_was_learned_about_an_instance_is_not_asked_again(sandbox: Sandbox)
 
 
 def read_list(sandbox: Sandbox, filters: Mapping[str, str] | None = None) -> list[int]:
-    """The ids of all users that match `filters`, read by the connector's reader of lists, without the CDK."""
+    """The ids of all users that match `filters`, read by the reader of lists, without the CDK."""
     session = requests.Session()
     config = sandbox.config()
     answer = session.post(

@@ -1,8 +1,8 @@
-"""What a sync must bring, taken from the tables of a sandbox."""
+"""What a sync must bring, from the tables of a sandbox, in other words than the connector's."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -100,3 +100,55 @@ def assert_stream_whole(output: EntrypointOutput, sandbox: Sandbox, stream: str)
     for record in records:
         assert record == expected[record["id"]], stream
     assert last_status(output, stream) == COMPLETE
+
+
+def lines_of(invoice: Record) -> Iterator[Record]:
+    for place, line in enumerate(invoice["invoice-lines"], 1):
+        yield {
+            **line,
+            "invoice-id": invoice["id"],
+            "invoice-updated-at": invoice["updated-at"],
+            "list-position": place,
+        }
+
+
+def allocations_of(invoice: Record) -> Iterator[Record]:
+    for line_place, line in enumerate(invoice["invoice-lines"], 1):
+        for place, allocation in enumerate(line["account-allocations"], 1):
+            yield {
+                **allocation,
+                "invoice-id": invoice["id"],
+                "invoice-updated-at": invoice["updated-at"],
+                "invoice-line-id": line["id"],
+                "invoice-line-position": line_place,
+                "list-position": place,
+            }
+
+
+def charges_of(invoice: Record) -> Iterator[Record]:
+    for place, charge in enumerate(invoice["invoice-charges"], 1):
+        yield {
+            **charge,
+            "invoice-id": invoice["id"],
+            "invoice-updated-at": invoice["updated-at"],
+            "list-position": place,
+        }
+
+
+def roles_of(user: Record) -> Iterator[Record]:
+    for place, role in enumerate(user["roles"], 1):
+        yield {
+            **role,
+            "user-id": user["id"],
+            "user-updated-at": user["updated-at"],
+            "list-position": place,
+        }
+
+
+ROWS_OF: Mapping[str, Callable[[Record], Iterator[Record]]] = {
+    "invoice_lines": lines_of,
+    "invoice_line_allocations": allocations_of,
+    "invoice_charges": charges_of,
+    "user_roles": roles_of,
+}
+"""Child table -> its rows of one record of Coupa, with dashed keys."""

@@ -9,11 +9,21 @@ from random import Random
 from zoneinfo import ZoneInfo
 
 from integration_tests.harness import RESOURCE_OF
-from integration_tests.sandbox import Dialect, Fault, RateLimit, Refusal, RequestRecord, Sandbox
+from integration_tests.sandbox import (
+    Dialect,
+    Fault,
+    RateLimit,
+    Record,
+    Refusal,
+    RequestRecord,
+    Sandbox,
+)
 
 from .scenario import NOW, SPAN, WINDOW, EditPlan, FaultPlan, Scenario, SyncPlan
+from .streams import STREAMS
 
 BODY_BYTES = 300
+BODY_BYTES_WITH_ROWS = 5_000
 POOL_SEED = 7
 """The bodies of all scenarios are the same few, made once."""
 
@@ -54,7 +64,7 @@ def make(scenario: Scenario, clock: Callable[[], datetime]) -> Sandbox:
     sandbox = Sandbox(
         {},
         seed=POOL_SEED,
-        size=dict.fromkeys(RESOURCE_OF.values(), BODY_BYTES),
+        size={resource: _bytes(scenario, resource) for resource in RESOURCE_OF.values()},
         dialect=dialect_of(scenario),
         clock=clock,
     )
@@ -68,6 +78,13 @@ def make(scenario: Scenario, clock: Callable[[], datetime]) -> Sandbox:
         ]
         sandbox.tables[RESOURCE_OF[stream]].load(rows)
     return sandbox
+
+
+def _bytes(scenario: Scenario, resource: str) -> int:
+    """Records are small, but for those whose rows are read, or some of whose columns."""
+    streams = [STREAMS[name] for name in scenario.streams]
+    has_rows = any(s.parent is not None and s.resource == resource for s in streams)
+    return BODY_BYTES_WITH_ROWS if has_rows or scenario.selects_columns else BODY_BYTES
 
 
 def dialect_of(scenario: Scenario) -> Dialect:
@@ -148,15 +165,16 @@ class Life:
 
     Attributes:
         changes: how many of each kind were made.
-        uncertain: stream -> ids whose `updated_at` may lie before what a sync has read by then:
+        deleted: list -> ids.
+        uncertain: list -> ids whose `updated_at` may lie before what a sync has read by then:
             they are stored late, or edited while the connector's clock is ahead.
     """
 
     def __init__(self, scenario: Scenario, clock: Callable[[], datetime]) -> None:
         self.changes = dict.fromkeys(("inserts", "edits", "deletes", "late", "mass"), 0)
         self.revocations = 0
-        self.deleted: dict[str, set[int]] = {stream: set() for stream in scenario.streams}
-        self.uncertain: dict[str, set[int]] = {stream: set() for stream in scenario.streams}
+        self.deleted: dict[str, set[int]] = {stream: set() for stream in scenario.rows}
+        self.uncertain: dict[str, set[int]] = {stream: set() for stream in scenario.rows}
         self._scenario = scenario
         self._random = Random(f"{scenario.seed}/life")
         self._clock = clock
@@ -189,7 +207,7 @@ class Life:
     def _change(self, sandbox: Sandbox, plan: EditPlan) -> None:
         kinds = tuple(self.changes)
         (kind,) = self._random.choices(kinds, [getattr(plan, kind) for kind in kinds])
-        stream = self._random.choice(self._scenario.streams)
+        stream = self._random.choice(tuple(self._scenario.rows))
         table = sandbox.tables[RESOURCE_OF[stream]]
         ids = table.ids()
         if kind == "late":
@@ -206,9 +224,18 @@ class Life:
             number = len(ids) // 3 + 1 if kind == "mass" else 1
             text = f"edit {sum(self.changes.values())}"
             for id in self._random.sample(ids, number):
-                table.edit(id, {table.resource.edited_key: text})
+                table.edit(id, {table.resource.edited_key: text, **self._fewer_rows(table.get(id))})
                 self._touched(stream, id)
         self.changes[kind] += 1
+
+    def _fewer_rows(self, record: Record) -> Record:
+        """Sometimes, one of the rows that come with a record is removed."""
+        key = next((key for key in ("invoice-lines", "roles") if record.get(key)), None)
+        if key is None or self._random.random() < 0.7:
+            return {}
+        rows = list(record[key])
+        rows.pop(self._random.randrange(len(rows)))
+        return {key: rows}
 
     def _touched(self, stream: str, id: int) -> None:
         if self._scenario.clock_ahead > 0:

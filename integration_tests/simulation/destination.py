@@ -6,6 +6,9 @@ The truth comes from the sandbox's tables alone. Three promises are looked at, n
   arrived before the state did, in this sync or in an earlier one. So it may be stopped anywhere.
 - COMPLETE: whatever was there when the sync began and was not touched has arrived.
 - the end of the chain: of each id the newest version is there, letter for letter.
+
+A record has arrived in a child table when all of its rows have. A full refresh begins with empty
+tables, and brings some version of each record that was there all the time.
 """
 
 from __future__ import annotations
@@ -16,9 +19,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from integration_tests.harness import RESOURCE_OF
 from integration_tests.sandbox import Record, Sandbox
-from unit_tests.truth import as_message
+from integration_tests.sandbox.table import Table as Truth
+
+from .scenario import Mode
+from .streams import STREAMS, Stream
 
 Message = Mapping[str, Any]
 Versions = dict[int, tuple[int | None, object]]
@@ -32,16 +37,29 @@ all that is older, and is read again."""
 
 
 @dataclass
+class Arrived:
+    """What is there of one record of Coupa, in one version.
+
+    Attributes:
+        updated: its update time, in seconds since 1970.
+        rows: the stream's rows of it, by their own ids.
+    """
+
+    updated: int
+    rows: dict[int, Record] = field(default_factory=dict)
+
+
+@dataclass
 class Table:
     """What arrived of one stream.
 
     Attributes:
-        rows: id -> second of the newest version that arrived, and that version.
+        arrived: id of a record of Coupa -> the newest version that arrived.
         state: the last state, as it is handed to the next sync.
         excused: id -> second of versions before a start date that the user chose.
     """
 
-    rows: dict[int, tuple[int, Record]] = field(default_factory=dict)
+    arrived: dict[int, Arrived] = field(default_factory=dict)
     state: Message | None = None
     excused: dict[int, int | None] = field(default_factory=dict)
 
@@ -50,31 +68,51 @@ class Table:
         """The time of the state in seconds since 1970."""
         if self.state is None:
             return None
-        text = self.state["stream"]["stream_state"].get("updated_at")
-        return None if text is None else second(text)
+        state = self.state["stream"]["stream_state"]
+        times = [state[name] for name in state if name.endswith("updated_at")]
+        return second(times[0]) if times else None
+
+
+@dataclass(frozen=True)
+class Missing:
+    """An untouched record that has not arrived in its version.
+
+    Attributes:
+        updated: of that version.
+        rows: how many rows the stream has of it.
+    """
+
+    updated: int
+    rows: int
 
 
 class Destination:
     """Takes the messages of one sync after another.
 
+    Args:
+        mode: a full refresh begins with empty tables.
+        selects_columns: columns that the connection leaves out are not compared.
+
     Attributes:
         broken: what was promised and not kept, in sentences.
-        checked: how many rows were compared with the truth.
+        checked: how many records were compared with the truth.
         states: how many states were held against it.
     """
 
-    def __init__(self, sandbox: Sandbox, streams: Iterable[str]) -> None:
+    def __init__(
+        self, sandbox: Sandbox, streams: Iterable[str], *, mode: Mode, selects_columns: bool
+    ) -> None:
         self.tables = {stream: Table() for stream in streams}
         self.broken: list[str] = []
         self.checked = 0
         self.states = 0
         self._sandbox = sandbox
+        self._mode = mode
+        self._selects_columns = selects_columns
 
     def versions(self) -> dict[str, Versions]:
-        """The rows of all streams as they are now."""
-        return {
-            stream: self._sandbox.tables[RESOURCE_OF[stream]].versions() for stream in self.tables
-        }
+        """The records of all streams as they are now."""
+        return {stream: self._truth(stream).versions() for stream in self.tables}
 
     def states_to_resume(self) -> list[Message]:
         """The last state of each stream."""
@@ -82,17 +120,19 @@ class Destination:
 
     def excuse(self, start_date: str | None, uncertain: Mapping[str, set[int]]) -> None:
         """Takes note of what the next sync may leave out because of its start date: what no sync
-        before has promised."""
+        before has promised. Before a full refresh, empties the tables."""
         start = None if start_date is None else second(start_date)
         for stream, table in self.tables.items():
+            if self._mode == "full_refresh":
+                table.arrived.clear()
             cursor = table.cursor
             if cursor is None:
                 table.excused.clear()
             if start is None:
                 continue
-            for id, (updated, _) in self._sandbox.tables[RESOURCE_OF[stream]].versions().items():
+            for id, (updated, _) in self._truth(stream).versions().items():
                 is_new = cursor is None or updated is None or updated >= cursor
-                if (updated or 0) < start and (is_new or id in uncertain[stream]):
+                if (updated or 0) < start and (is_new or id in uncertain[STREAMS[stream].list_]):
                     table.excused[id] = updated
 
     def take(
@@ -106,7 +146,8 @@ class Destination:
         """Takes what arrived of one sync.
 
         Args:
-            before: the rows when it began. Those that are another version by now count as touched.
+            before: the records when it began. Those that are another version by now count as
+                touched.
             end: its windows do not end before this.
             uncertain: ids that only COMPLETE promises, through the look-back window.
         """
@@ -122,54 +163,85 @@ class Destination:
                 status = message["trace"].get("stream_status") or {}
                 if status.get("status") == "COMPLETE":
                     stream = status["stream_descriptor"]["name"]
-                    late = {id for id, updated in missing[stream].items() if updated < last}
+                    late = {id for id, one in missing[stream].items() if one.updated < last}
                     self._is_empty(late, f"{stream} is COMPLETE without")
+                    if self._mode == "full_refresh":
+                        self._is_empty(
+                            self._passed_over(stream, before[stream]),
+                            f"{stream} was refreshed without any version of",
+                        )
                     self.checked += len(before[stream])
 
     def compare(self, deleted: Mapping[str, set[int]]) -> None:
         """Compares everything with the tables, at the end of the chain."""
         for stream, table in self.tables.items():
-            truth = {r["id"]: r for r in self._sandbox.tables[RESOURCE_OF[stream]].records()}
-            stamps = self._sandbox.tables[RESOURCE_OF[stream]].stamps()
+            shape = STREAMS[stream]
+            truth = {r["id"]: shape.rows_of(r) for r in self._truth(stream).records()}
+            stamps = self._truth(stream).stamps()
             wanted = {id for id, updated in stamps.items() if table.excused.get(id, -1) != updated}
-            self._is_empty(wanted - table.rows.keys(), f"{stream} never brought")
-            self._is_empty(table.rows.keys() - truth.keys() - deleted[stream], f"{stream} made up")
-            there = wanted & table.rows.keys()
-            old = {id for id in there if table.rows[id][0] != stamps[id]}
+            there = {id for id in wanted & table.arrived.keys() if truth[id]}
+            absent = {id for id in wanted - table.arrived.keys() if truth[id]}
+            self._is_empty(absent, f"{stream} never brought")
+            made_up = table.arrived.keys() - truth.keys() - deleted[shape.list_]
+            self._is_empty(made_up, f"{stream} made up")
+            old = {id for id in there if table.arrived[id].updated != stamps[id]}
             self._is_empty(old, f"{stream} has an old version of")
             wrong = {
                 id
                 for id in there - old
-                if in_utc(table.rows[id][1]) != in_utc(as_message(truth[id]))
+                if not self._are_same(shape, table.arrived[id].rows, truth[id])
             }
             self._is_empty(wrong, f"{stream} has another content of")
             self.checked += len(wanted)
 
-    def _not_there_yet(self, stream: str, before: Versions) -> dict[int, int]:
-        """Untouched rows that have not arrived in this version."""
-        now = self._sandbox.tables[RESOURCE_OF[stream]].versions()
-        table = self.tables[stream]
+    def _truth(self, stream: str) -> Truth:
+        return self._sandbox.tables[STREAMS[stream].resource]
+
+    def _not_there_yet(self, stream: str, before: Versions) -> dict[int, Missing]:
+        """Untouched records that have not arrived in this version."""
+        truth, table, shape = self._truth(stream), self.tables[stream], STREAMS[stream]
+        now = truth.versions()
+        missing = {}
+        for id, version in before.items():
+            updated = version[0] or 0
+            arrived = table.arrived.get(id)
+            if (
+                now.get(id) == version
+                and table.excused.get(id, -1) != version[0]
+                and (arrived is None or arrived.updated != updated)
+            ):
+                count = 1 if shape.parent is None else len(shape.rows_of(truth.get(id)))
+                if count:
+                    missing[id] = Missing(updated, count)
+        return missing
+
+    def _passed_over(self, stream: str, before: Versions) -> set[int]:
+        """Records that were there all the time, and of which nothing arrived."""
+        truth, table, shape = self._truth(stream), self.tables[stream], STREAMS[stream]
+        stayed = before.keys() & truth.versions().keys() - table.excused.keys()
         return {
-            id: version[0] or 0
-            for id, version in before.items()
-            if now.get(id) == version
-            and table.excused.get(id, -1) != version[0]
-            and (id not in table.rows or table.rows[id][0] != version[0])
+            id
+            for id in stayed - table.arrived.keys()
+            if shape.parent is None or shape.rows_of(truth.get(id))
         }
 
-    def _take_record(self, record: Message, missing: Mapping[str, dict[int, int]]) -> None:
+    def _take_record(self, record: Message, missing: Mapping[str, dict[int, Missing]]) -> None:
         stream, data = record["stream"], record["data"]
-        id, updated = data["id"], second(data["updated_at"])
-        rows = self.tables[stream].rows
-        if id not in rows or updated >= rows[id][0]:
-            rows[id] = (updated, data)
-        if missing[stream].get(id) == updated:
+        shape = STREAMS[stream]
+        id, updated = shape.id_of(data), second(shape.time_of(data))
+        arrived = self.tables[stream].arrived.get(id)
+        if arrived is None or updated > arrived.updated:
+            arrived = self.tables[stream].arrived[id] = Arrived(updated)
+        if updated == arrived.updated:
+            arrived.rows[data["id"]] = data
+        wanted = missing[stream].get(id)
+        if wanted is not None and (updated, len(arrived.rows)) == (wanted.updated, wanted.rows):
             del missing[stream][id]
 
     def _take_state(
         self,
         state: Message,
-        missing: Mapping[str, dict[int, int]],
+        missing: Mapping[str, dict[int, Missing]],
         uncertain: Mapping[str, set[int]],
     ) -> None:
         stream = state["stream"]["stream_descriptor"]["name"]
@@ -178,8 +250,19 @@ class Destination:
         self.states += 1
         cursor = table.cursor
         if cursor is not None and cursor > _BEGINNING:
-            early = {id for id, updated in missing[stream].items() if updated < cursor}
-            self._is_empty(early - uncertain[stream], f"a state of {stream} came before")
+            early = {id for id, one in missing[stream].items() if one.updated < cursor}
+            early -= uncertain[STREAMS[stream].list_]
+            self._is_empty(early, f"a state of {stream} came before")
+
+    def _are_same(
+        self, shape: Stream, arrived: Mapping[int, Record], truth: Mapping[int, Record]
+    ) -> bool:
+        if self._selects_columns and shape.columns:
+            arrived, truth = (
+                {id: {name: row.get(name) for name in shape.columns} for id, row in rows.items()}
+                for rows in (arrived, truth)
+            )
+        return bool(in_utc(arrived) == in_utc(truth))
 
     def _is_empty(self, ids: set[int], trouble: str) -> None:
         if ids:

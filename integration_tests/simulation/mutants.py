@@ -21,14 +21,18 @@ from airbyte_cdk.sources.types import Record
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import RESOURCE_OF
+from source_coupa import source
 from source_coupa.components import pages, windows
+from source_coupa.components.columns import Columns
 from source_coupa.components.lists import ListReader, Overview
 from source_coupa.components.pages import PAGE_SIZE, Dialect, JsonRecord, PageReader
 from source_coupa.components.ranges import RangeReader
 from source_coupa.components.retriever import KeysetRetriever
+from source_coupa.components.rows import Rows
 from source_coupa.components.windows import Window
 
 from .scenario import ENDING, Scenario
+from .streams import STREAMS
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ def _edited(scenario: Scenario) -> bool:
 
 def _has_faults(scenario: Scenario, *kinds: str, sure_in: int = 5) -> bool:
     """Whether one of `kinds` is played on about every `sure_in`-th request of a whole sync."""
-    resources = {None, *(RESOURCE_OF[stream] for stream in scenario.streams)}
+    resources = {None, *(RESOURCE_OF[stream] for stream in scenario.rows)}
     return any(
         fault.kind in kinds and fault.resource in resources and fault.rate * sure_in >= 1
         for sync in scenario.syncs
@@ -64,6 +68,10 @@ def _has_faults(scenario: Scenario, *kinds: str, sure_in: int = 5) -> bool:
 
 def _some_rows(scenario: Scenario) -> bool:
     return max(scenario.rows.values()) > 20
+
+
+def _reads_rows(scenario: Scenario) -> bool:
+    return any(STREAMS[name].parent is not None for name in scenario.streams)
 
 
 # What the mutants do instead.
@@ -205,6 +213,21 @@ def _refusal_is_the_end(self: PageReader, *args: Any) -> list[JsonRecord]:
         return []
 
 
+_rows = Rows.of
+
+
+def _last_row_left_out(self: Rows, record: JsonRecord) -> list[JsonRecord]:
+    return _rows(self, record)[:-1]
+
+
+def _as_windows(stream: Mapping[str, Any]) -> Mapping[str, Any]:
+    return stream
+
+
+def _unproved(self: Columns, *_: Any) -> None:
+    self._unproved.clear()
+
+
 def _changing(target: Any, name: str, value: Any) -> Callable[[], AbstractContextManager[Any]]:
     return lambda: patch.object(target, name, value)
 
@@ -311,6 +334,25 @@ MUTANTS: Mapping[str, Mutant] = {
         "what an instance refuses is asked for in another way, or the stream fails",
         _changing(PageReader, "_ask", _refusal_is_the_end),
         lambda s: _pages_of_one_time(s) and s.dialect.get("id_filter") == "refused",
+    ),
+    "a row left out": Mutant(
+        "a child table has a row for each object of the list",
+        _changing(Rows, "of", _last_row_left_out),
+        lambda s: _some_rows(s) and _reads_rows(s),
+    ),
+    "a full refresh by windows": Mutant(
+        "a full refresh reads one list, which records that are edited do not leave",
+        _changing(source, "_whole", _as_windows),
+        lambda s: _pages_of_one_time(s) and s.mode == "full_refresh" and _edited(s),
+    ),
+    "columns without proof": Mutant(
+        "columns are asked for alone only where they come as in full records",
+        _changing(Columns, "prove", _unproved),
+        lambda s: (
+            max(s.rows.values()) > PAGE_SIZE
+            and (s.selects_columns or _reads_rows(s))
+            and s.dialect.get("nested_fields") == "ids"
+        ),
     ),
 }
 """By name."""

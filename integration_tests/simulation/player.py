@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
+from airbyte_cdk.models import (
+    ConfiguredAirbyteCatalog,
+    ConfiguredAirbyteCatalogSerializer,
+    SyncMode,
+)
 
 from integration_tests.harness import configured_catalog, run_here
 from integration_tests.sandbox import Sandbox
@@ -23,6 +27,7 @@ from .coupa import BEHIND, Life, SimulatedClock, fault_of, make
 from .destination import Destination, Message
 from .process import run_until
 from .scenario import Scenario, SyncPlan
+from .streams import STREAMS
 
 
 @dataclass
@@ -75,7 +80,12 @@ def play(scenario: Scenario) -> Outcome:
             sandbox.latency = 0.01
         life = Life(scenario, clock)
         sandbox.before_each(life)
-        destination = Destination(sandbox, scenario.streams)
+        destination = Destination(
+            sandbox,
+            scenario.streams,
+            mode=scenario.mode,
+            selects_columns=scenario.selects_columns,
+        )
         for sync in scenario.syncs:
             _play_sync(scenario, sync, sandbox, life, destination, outcome)
         if not outcome.counts["refused instances"]:
@@ -172,7 +182,7 @@ def _run(scenario: Scenario, plan: SyncPlan, sandbox: Sandbox, destination: Dest
         arguments = _files(
             Path(folder),
             sandbox.config(**settings),
-            scenario.streams,
+            catalog_of(scenario),
             destination.states_to_resume(),
         )
         if scenario.is_process:
@@ -184,12 +194,24 @@ def _run(scenario: Scenario, plan: SyncPlan, sandbox: Sandbox, destination: Dest
     return Sync(run.messages, run.exit_code)
 
 
+def catalog_of(scenario: Scenario) -> ConfiguredAirbyteCatalog:
+    """What the connection selects."""
+    catalog = configured_catalog(*scenario.streams, sync_mode=SyncMode(scenario.mode))
+    for configured in catalog.streams:
+        columns = STREAMS[configured.stream.name].columns if scenario.selects_columns else ()
+        configured.stream.json_schema = {"properties": {name: {} for name in columns}}
+    return catalog
+
+
 def _files(
-    folder: Path, config: dict[str, Any], streams: Sequence[str], states: list[Message]
+    folder: Path,
+    config: dict[str, Any],
+    catalog: ConfiguredAirbyteCatalog,
+    states: list[Message],
 ) -> list[str]:
-    catalog = ConfiguredAirbyteCatalogSerializer.dump(configured_catalog(*streams))
     (folder / "config.json").write_text(json.dumps(config))
-    (folder / "catalog.json").write_bytes(orjson.dumps(catalog))
+    serialized = ConfiguredAirbyteCatalogSerializer.dump(catalog)
+    (folder / "catalog.json").write_bytes(orjson.dumps(serialized))
     arguments = ["read", "--config", str(folder / "config.json")]
     arguments += ["--catalog", str(folder / "catalog.json")]
     if states:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF
 
+from .streams import STREAMS
+
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 """When the first sync of a scenario in this process begins."""
 
@@ -24,7 +26,7 @@ Times = Literal[
 
 Ids = Literal["dense", "gaps", "wide_gaps", "large"]
 StopKind = Literal["cut", "SIGKILL", "SIGTERM"]
-
+Mode = Literal["incremental", "full_refresh"]
 
 SPAN: Mapping[Times, int] = {
     "even": 500,
@@ -111,7 +113,12 @@ class Scenario:
     is_process: bool
     """Each sync is a process of its own, under the real clock."""
     rows: dict[str, int]
-    """Stream -> rows at the beginning."""
+    """Stream that reads a list -> its rows at the beginning."""
+    streams: tuple[str, ...]
+    """What is read: these lists, or tables of the rows that come with their records."""
+    selects_columns: bool
+    """The connection leaves most columns of the lists out."""
+    mode: Mode
     ids: Ids
     times: Times
     creation: Literal["before", "any"]
@@ -121,10 +128,6 @@ class Scenario:
     divides_early: bool
     """Lists of a few pages are divided among readers as long ones are."""
     syncs: tuple[SyncPlan, ...]
-
-    @property
-    def streams(self) -> tuple[str, ...]:
-        return tuple(self.rows)
 
     @property
     def is_without_order(self) -> bool:
@@ -180,6 +183,9 @@ def draw(seed: int, *, process_share: float = 0.05) -> Scenario:
             seed=seed,
             is_process=is_process,
             rows=rows,
+            streams=_streams(random, rows),
+            selects_columns=random.random() < 0.2,
+            mode="full_refresh" if random.random() < 0.15 else "incremental",
             ids=random.choice(("dense", "gaps", "gaps", "wide_gaps", "large")),
             times=times,
             creation=random.choice(("before", "before", "before", "any")),
@@ -233,6 +239,17 @@ def _rows(random: Random, is_process: bool) -> dict[str, int]:
         else:
             rows[stream] = random.randint(1_000, 2_500)
     return rows
+
+
+def _streams(random: Random, rows: Mapping[str, int]) -> tuple[str, ...]:
+    """Child tables of some lists, with the list itself or in its place."""
+    streams = list(rows)
+    for name, stream in STREAMS.items():
+        if stream.parent is not None and stream.list_ in rows and random.random() < 0.15:
+            streams.append(name)
+            if stream.list_ in streams and random.random() < 0.5:
+                streams.remove(stream.list_)
+    return tuple(streams)
 
 
 def _start_dates(
@@ -383,6 +400,8 @@ def _dialect(random: Random) -> dict[str, Any]:
         ("id_filter", "ignored"),
         ("fields", "refused"),
         ("fields", "ignored"),
+        ("nested_fields", "ids"),
+        ("nested_fields", "refused"),
         ("unknown_parameter", "refused"),
         ("offsets", "per_answer"),
         ("offsets", "utc"),
