@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from functools import partial
 from typing import Any
 
@@ -11,12 +10,20 @@ from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
+from source_coupa.deadlines import limit_heads, read_within
 
 TIMEOUT = (5.0, 8.0)
 """Seconds to connect and to wait for the next bytes."""
 
 LONGEST_ANSWER = 30.0
-"""Seconds that a body may take, however steadily it drips."""
+"""Seconds that the head of an answer may take, and its body, however steadily they drip."""
+
+
+def new_session() -> requests.Session:
+    """A session for `send`."""
+    session = requests.Session()
+    limit_heads(session, LONGEST_ANSWER)
+    return session
 
 
 def send(
@@ -42,28 +49,6 @@ def send(
         return session.send(prepared, timeout=TIMEOUT, allow_redirects=False, **environment)
     except requests.RequestException as error:
         raise errors.unreachable(config.host, error) from None
-
-
-def read_within(response: requests.Response, seconds: float) -> None:
-    """Reads the body of an answer, which `response.content` then gives. Timeouts of requests count
-    from one byte to the next, so that an answer could drip for ever.
-
-    Raises:
-        requests.RequestException: if the answer breaks off, or is not complete in time.
-    """
-    # closing alone, all that urllib3 before 2.3 can do, does not wake a thread that reads
-    end = getattr(response.raw, "shutdown", response.close)
-    ending = threading.Timer(seconds, end)
-    ending.daemon = True
-    ending.start()
-    try:
-        _ = response.content
-    except requests.RequestException:
-        # a body that cannot be unpacked would keep its connection
-        response.close()
-        raise
-    finally:
-        ending.cancel()
 
 
 def _read_at_once(response: requests.Response, **_: Any) -> None:

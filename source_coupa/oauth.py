@@ -25,7 +25,7 @@ from requests.auth import AuthBase
 from source_coupa import errors
 from source_coupa.components.outages import shared_outages
 from source_coupa.config import CoupaConfig
-from source_coupa.http import send
+from source_coupa.http import new_session, send
 from source_coupa.secrets import hide
 
 WARM_UP = 8.0
@@ -112,7 +112,7 @@ class TokenStore:
         self._refused: set[str] = set()
         self._hopeless: dict[str, str] = {}
         self._failed: dict[str, tuple[float, AirbyteTracedException]] = {}
-        self._session = requests.Session()
+        self._session = new_session()
 
     def token(self, scopes: Sequence[str], budget: APIBudget | None = None) -> Token:
         """A token for the first of `scopes` that the client holds.

@@ -12,7 +12,7 @@ import requests
 from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
-from source_coupa.http import send
+from source_coupa.http import new_session, send
 from source_coupa.oauth import Token, TokenStore
 
 _PARALLEL_REQUESTS = 16
@@ -80,7 +80,7 @@ class ScopeGate:
         self._store = store
         self._streams = streams
         self._budget = budget
-        self._session = requests.Session()
+        self._session = new_session()
 
     def open_streams(self) -> list[GatedStream]:
         """The streams that the client may read, in the manifest's order.

@@ -25,8 +25,8 @@ class Fault:
     Kinds: latency (waits `seconds`, combines with others); status (`status`, `body`,
     `retry_after`); html_200, xml_200, invalid_json, empty_body, object, null, wrong_content_type;
     redirect (to `location`: "same", "other" for another host, "login", or an URL); truncated, drop,
-    drop_midway, slow_drip (takes `seconds`); over_page, unordered, duplicated, missing_id,
-    missing_cursor.
+    drop_midway; slow_head, slow_drip (take `seconds`); over_page, unordered, duplicated,
+    missing_id, missing_cursor.
 
     `body` is a kind (json, html, empty, echo: a page that shows the request with its headers) or,
     if it is none of these, the body itself. `headers` are added to the answer.
@@ -252,6 +252,7 @@ WIRES: Mapping[str, Wire] = {
     "truncated": "truncated",
     "drop": "drop",
     "drop_midway": "drop_midway",
+    "slow_head": "slow_head",
     "slow_drip": "slow_drip",
 }
 

@@ -16,7 +16,7 @@ JSON = "application/json; charset=utf-8"
 XML = "application/xml; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 
-Wire = Literal["whole", "truncated", "drop", "drop_midway", "slow_drip"]
+Wire = Literal["whole", "truncated", "drop", "drop_midway", "slow_head", "slow_drip"]
 """How an answer is sent: see the faults of the same names."""
 
 

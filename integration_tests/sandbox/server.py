@@ -106,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         record.ended = time.monotonic()
         record.bytes = len(reply.body)
         self._send(reply)
-        if reply.wire == "slow_drip":
+        if reply.wire in ("slow_head", "slow_drip"):
             record.ended = time.monotonic()
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = do_OPTIONS = _serve
@@ -251,9 +251,13 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
         else:
             self.send_header("Content-Length", str(len(reply.body)))
+        if reply.wire == "slow_head":
+            self.flush_headers()
+            self._drip(b"X-Slow: " + b"." * _DRIP_PIECES, reply.seconds)
+            self.wfile.write(b"\r\n")
         self.end_headers()
         half = reply.body[: len(reply.body) // 2]
-        if reply.wire == "whole":
+        if reply.wire in ("whole", "slow_head"):
             self.wfile.write(b"" if self.command == "HEAD" else reply.body)
         elif reply.wire == "truncated":
             self.wfile.write(half)
@@ -262,14 +266,14 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b"%x\r\n%s" % (len(reply.body), half))
             self.close_connection = True
         elif reply.wire == "slow_drip":
-            self._drip(reply)
+            self._drip(reply.body, reply.seconds)
 
-    def _drip(self, reply: Reply) -> None:
-        step = max(1, -(-len(reply.body) // _DRIP_PIECES))
-        for start in range(0, len(reply.body), step):
-            self.wfile.write(reply.body[start : start + step])
+    def _drip(self, content: bytes, seconds: float) -> None:
+        step = max(1, -(-len(content) // _DRIP_PIECES))
+        for start in range(0, len(content), step):
+            self.wfile.write(content[start : start + step])
             self.wfile.flush()
-            time.sleep(reply.seconds / _DRIP_PIECES)
+            time.sleep(seconds / _DRIP_PIECES)
 
 
 @dataclass(frozen=True)

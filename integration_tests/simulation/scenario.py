@@ -350,6 +350,7 @@ PASSING: tuple[FaultPlan, ...] = (
     FaultPlan("truncated"),
     FaultPlan("drop"),
     FaultPlan("drop_midway"),
+    FaultPlan("slow_head", seconds=0.05),
     FaultPlan("slow_drip", seconds=0.05),
     FaultPlan("over_page"),
 )

@@ -13,7 +13,7 @@ from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
-from source_coupa.http import read_within
+from source_coupa.deadlines import read_within
 from source_coupa.oauth import Token, shared_store
 from source_coupa.scopes import scopes_of
 
@@ -22,7 +22,8 @@ MAX_REFUSALS = 4
 before Coupa accepts it; only after these is one that was revoked that early renewed."""
 
 LONGEST_ANSWER = 900.0
-"""Seconds that a page may take, however steadily it drips: large documents take Coupa minutes."""
+"""Seconds that the head of an answer may take, and its body, however steadily they drip: large
+documents take Coupa minutes."""
 
 
 @dataclass

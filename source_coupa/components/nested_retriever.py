@@ -60,6 +60,7 @@ class NestedRetriever(KeysetRetriever):
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
+        self._limit_heads(self.parents_requester)
         self._parent_id = f"{parameters['parent']}_id"
         self._path = f"{self._resource}/:{self._parent_id}/{parameters['nested']}"
         self._parents = PageReader(resource=self._resource, send=self._send_to_parents)

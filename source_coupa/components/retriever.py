@@ -17,10 +17,12 @@ from airbyte_cdk.sources.declarative.retrievers.retriever import Retriever
 from airbyte_cdk.sources.streams.concurrent.cursor import ConcurrentCursor, Cursor
 from airbyte_cdk.sources.streams.core import StreamData
 from airbyte_cdk.sources.streams.http.exceptions import BaseBackoffException
+from airbyte_cdk.sources.streams.http.http_client import MAX_CONNECTION_POOL_SIZE
 from airbyte_cdk.sources.types import Config, Record, StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
+from source_coupa.components import authenticator
 from source_coupa.components.backlog import shared_backlog
 from source_coupa.components.columns import Columns, selected_columns
 from source_coupa.components.fetchers import shared_fetchers
@@ -37,6 +39,7 @@ from source_coupa.components.pages import (
 from source_coupa.components.survey import Survey
 from source_coupa.components.windows import Window, instant, since
 from source_coupa.config import CoupaConfig
+from source_coupa.deadlines import limit_heads
 
 
 @dataclass
@@ -84,8 +87,16 @@ class KeysetRetriever(Retriever):
         self._outage_told: str | None = None
         self._backlog = shared_backlog()
         self._pages = PageReader(resource=self._resource, send=self._send)
+        self._limit_heads(self.requester)
         self._lists = ListReader(pages=self._pages, fetchers=self._fetchers)
         self._survey = Survey(self._lists, config.start_date)
+
+    def _limit_heads(self, requester: HttpRequester) -> None:
+        limit_heads(
+            requester._http_client._session,
+            authenticator.LONGEST_ANSWER,
+            connections=MAX_CONNECTION_POOL_SIZE,
+        )
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None

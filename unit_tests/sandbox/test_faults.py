@@ -91,9 +91,10 @@ def test_broken_connections(start: Start, kind: str) -> None:
     assert len(api.get("users").json()) == 50
 
 
-def test_a_slow_drip_is_whole_in_the_end(start: Start) -> None:
+@pytest.mark.parametrize("kind", ["slow_head", "slow_drip"])
+def test_a_slow_answer_is_whole_in_the_end(start: Start, kind: str) -> None:
     api = start()
-    api.sandbox.faults.add(Fault("slow_drip", seconds=0.1))
+    api.sandbox.faults.add(Fault(kind, seconds=0.1))
     assert api.get("users").json() == api.sandbox.tables["users"].records()[:50]
 
 
