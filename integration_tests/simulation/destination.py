@@ -262,7 +262,7 @@ class Destination:
                 {id: {name: row.get(name) for name in shape.columns} for id, row in rows.items()}
                 for rows in (arrived, truth)
             )
-        return bool(in_utc(arrived) == in_utc(truth))
+        return bool(arrived == truth or in_utc(arrived) == in_utc(truth))
 
     def _is_empty(self, ids: set[int], trouble: str) -> None:
         if ids:
