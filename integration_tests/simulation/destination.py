@@ -228,14 +228,18 @@ class Destination:
     def _take_record(self, record: Message, missing: Mapping[str, dict[int, Missing]]) -> None:
         stream, data = record["stream"], record["data"]
         shape = STREAMS[stream]
-        id, updated = shape.id_of(data), second(shape.time_of(data))
+        id, time = shape.id_of(data), shape.time_of(data)
+        if time is None and self._mode == "incremental":
+            self.broken.append(f"{stream} has a record without its update time: {id}")
+        updated = 0 if time is None else second(time)
         arrived = self.tables[stream].arrived.get(id)
         if arrived is None or updated > arrived.updated:
             arrived = self.tables[stream].arrived[id] = Arrived(updated)
         if updated == arrived.updated:
             arrived.rows[data["id"]] = data
         wanted = missing[stream].get(id)
-        if wanted is not None and (updated, len(arrived.rows)) == (wanted.updated, wanted.rows):
+        is_this_version = wanted is not None and updated in (0, wanted.updated)
+        if wanted is not None and is_this_version and len(arrived.rows) == wanted.rows:
             del missing[stream][id]
 
     def _take_state(

@@ -34,10 +34,9 @@ class Stream:
         id_: int = row["id" if self.parent is None else f"{self.parent}_id"]
         return id_
 
-    def time_of(self, row: Record) -> str:
-        """When that record was changed last, as printed."""
-        time: str = row["updated_at" if self.parent is None else f"{self.parent}_updated_at"]
-        return time
+    def time_of(self, row: Record) -> str | None:
+        """When that record was changed last, as printed; None if Coupa did not say."""
+        return row.get("updated_at" if self.parent is None else f"{self.parent}_updated_at")
 
     def rows_of(self, record: Record) -> dict[int, Record]:
         """The rows of one of the sandbox's records by their own ids, as messages print them."""
