@@ -26,6 +26,7 @@ def run() -> None:
     """Runs the command that the arguments name and ends the process with its exit code."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _write_whole_messages()
+    _collect_garbage_rarely()
     try:
         command(sys.argv[1:])
     except Exception as failure:
@@ -51,7 +52,6 @@ def command(args: Sequence[str]) -> None:
             state=read_state(state_path) if state_path else None,
             config_path=config_path,
         )
-        _collect_garbage_rarely()
         launch(source, args)
     except AirbyteTracedException as error:
         # a wrong setting is found before the CDK's check begins, which would answer like this
