@@ -12,7 +12,7 @@ from jsonschema import Draft7Validator
 
 from integration_tests.reference import page
 from integration_tests.reference import tables as made_tables
-from integration_tests.reference.manifest import MANIFEST, ROOT, STREAMS
+from integration_tests.reference.manifest import MANIFEST, ROOT, SCOPES, STREAMS
 from unit_tests.evidence import endpoints
 from unit_tests.sentences import GAP, all_sentences
 
@@ -152,6 +152,12 @@ def check_scopes_are_told(pages: Pages) -> list[str]:
     told = {(row["Stream"], row["Scope"]) for row in rows}
     wanted = {(stream.name, made_tables.needs(stream).replace("`", "")) for stream in STREAMS}
     return [f"scopes differ: {difference}" for difference in sorted(told ^ wanted)]
+
+
+def check_scopes_exist(pages: Pages) -> list[str]:
+    """Each read scope that the docs page names is one that a stream uses."""
+    named = set(re.findall(r"core\.[\w.]+\.read\b", pages.docs))
+    return [f"no stream uses {scope}" for scope in sorted(named - set(SCOPES))]
 
 
 def check_lists_that_are_not_read(pages: Pages) -> list[str]:
@@ -304,6 +310,7 @@ CHECKS: tuple[Check[Pages], ...] = (
     Check(check_fixed_text, ("docs", "restricts access to specific IPs", "restricts IPs")),
     Check(check_made_sections, ("docs", "`/api/expense_reports`", "`/api/expenses`")),
     Check(check_scopes_are_told, ("docs", "| `core.catalog.read` or `core.item.read` |", "| |")),
+    Check(check_scopes_exist, ("docs", "`core.contract.read`", "`core.contracts.read`")),
     Check(check_lists_that_are_not_read, ("docs", "| `/api/roles` |", "| `/api/users` |")),
     Check(check_streams_that_differ, ("docs", "| `budget_lines` | in full |", "| | in full |")),
     Check(check_kinds_of_streams, ("agents", "| `nested_stream` |", "| `nested` |")),
