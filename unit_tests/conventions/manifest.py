@@ -90,10 +90,10 @@ def _resolved(text: str) -> Any:
 def _components(document: Tree) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Each component of each stream and of the rest, with what it refers to in place."""
     whole = _resolved(json.dumps(document.root["manifest"]))
-    form = "/spec/connection_specification"
+    forms = re.compile(r"/spec/(connection_specification|advanced_auth/.*_specification)(/|$)")
     for path, part in _walk(whole):
         is_part = isinstance(part, Mapping) and isinstance(part.get("type"), str)
-        if is_part and not path.startswith(form):
+        if is_part and not forms.match(path):
             yield path, part
 
 

@@ -51,6 +51,11 @@ class Field:
         return self.path.rpartition("/")[2]
 
     @property
+    def is_hidden(self) -> bool:
+        """Whether Airbyte fills it in and nobody sees it."""
+        return self.schema.get("airbyte_hidden") is True
+
+    @property
     def is_const(self) -> bool:
         """Whether it tells the variants of a choice apart; nobody fills it in."""
         return "const" in self.schema
@@ -156,12 +161,14 @@ def check_order(spec: Tree) -> Problems:
 
 
 def check_examples(spec: Tree) -> Problems:
-    """Examples and defaults are values that the form accepts; a text without choices has some."""
+    """Examples and defaults are values that the form accepts. What is typed in has some, but for
+    secrets that nobody makes up."""
     problems = []
     for field in fields(spec.root):
         schema = {key: value for key, value in field.schema.items() if key != "oneOf"}
         given = [*field.schema.get("examples", ())]
-        needs_none = field.is_const or field.schema.keys() & {"enum", "oneOf"}
+        needs_none = field.is_const or field.is_hidden or "airbyte_secret" in field.schema
+        needs_none = needs_none or not field.schema.keys().isdisjoint({"enum", "oneOf"})
         if not given and not needs_none and {"boolean", "object"}.isdisjoint(_types(field.schema)):
             problems.append(f"{field.path}: no example")
         if "default" in field.schema:
@@ -179,7 +186,7 @@ def check_patterns(spec: Tree) -> Problems:
         pattern, form = field.schema.get("pattern"), field.schema.get("format")
         if (pattern is None) != ("pattern_descriptor" not in field.schema):
             problems.append(f"{field.path}: pattern and pattern_descriptor go together")
-        if form in ("date", "date-time") and pattern is None:
+        if form in ("date", "date-time") and pattern is None and not field.is_hidden:
             problems.append(f"{field.path}: a date without a pattern")
         if pattern and DATES.search(pattern) and form not in ("date", "date-time"):
             problems.append(f"{field.path}: a pattern of dates without a format")
