@@ -71,7 +71,14 @@ def sync_times() -> str:
             ),
         ),
     ]
-    return markdown_table(("What", "Measured"), rows)
+    scale, machine = figures["scale"], figures["machine"]
+    conditions = (
+        f"Measured on {figures['date'][:10]} with {machine['cores']} cores, the stand-in taking "
+        f"{scale['latency_ms']} ms for each answer, with {scale['requests_per_second']} requests "
+        f"per second, and for a single list invoices of "
+        f"{scale['speed']['record_bytes'] // 1000} KB:"
+    )
+    return f"{conditions}\n\n{markdown_table(('What', 'Measured'), rows)}"
 
 
 def _span(minutes: float) -> str:
