@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-import yaml
 from jsonschema import Draft7Validator
 
-from integration_tests.reference.manifest import ROOT, STREAMS, StreamRow
+from integration_tests.reference.manifest import STREAMS, StreamRow
 from integration_tests.sandbox import HAND_MADE, documented_records
 
+from .conventions.schemas import load, types
 from .evidence import Field, endpoints, fields
-from .test_schemas import load, snake_case, types
+from .test_schemas import snake_case
 
 LISTED = {endpoint.object for path, endpoint in endpoints().items() if "/:" not in path}
 """Objects that have a list of their own: a record only refers to them. All others are parts of it.
@@ -154,13 +154,6 @@ def test_fields_have_their_documented_types(stream: StreamRow) -> None:
         and not JSON_TYPES.get(place.field.type, set()) <= set(types(place.schema))
     ]
     assert wrong == []
-
-
-def test_suggested_streams_exist() -> None:
-    metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))
-    suggested = metadata["data"]["suggestedStreams"]["streams"]
-    assert set(suggested) <= {stream.name for stream in STREAMS}
-    assert suggested[:3] == ["users", "expenses", "expense_lines"]
 
 
 PRINTED = [

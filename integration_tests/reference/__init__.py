@@ -2,5 +2,5 @@
 
     python -m integration_tests.reference
 
-writes them anew; `test_docs` fails if that was forgotten.
+writes them anew; `test_conventions` fails if that was forgotten.
 """

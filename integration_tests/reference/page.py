@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .diagram import diagram
 from .manifest import ROOT
-from .speed import speed_tables
+from .speed import speed_tables, sync_times
 from .tables import scope_table, stream_tables
 
 PAGE = ROOT / "docs" / "integrations" / "sources" / "coupa.md"
@@ -24,6 +24,7 @@ SECTIONS: Mapping[Path, Sections] = {
         "### Scopes": scope_table,
         "### Streams": stream_tables,
         "### How the streams join": diagram,
+        "### How long a sync takes": sync_times,
     },
     README: {"## Speed": speed_tables},
 }

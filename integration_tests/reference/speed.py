@@ -1,4 +1,4 @@
-"""The figures of the last whole run of `bin/benchmark`, for the README."""
+"""The figures of the last whole run of `bin/benchmark`, for the README and the docs page."""
 
 from __future__ import annotations
 
@@ -29,6 +29,60 @@ def speed_tables() -> str:
         _missed(figures),
     )
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def sync_times() -> str:
+    """What users of the connector can expect, in Markdown."""
+    figures: Figures = json.loads(PUBLISHED.read_text(encoding="utf-8"))
+    (company,) = figures["company"]
+    runs = [run for run in figures["speed"] if run["reader"] == "source-coupa"]
+    speed = min(run["rows_per_second"] for run in runs)
+    whole, part = figures["columns"]
+    minutes = [(rows, rows / speed / 60) for rows in (10_000, 100_000, 1_000_000)]
+    small, _, large = figures["cost"]
+    rows = [
+        (
+            f"first sync of a mid-size company: {company['rows']:,} rows of {company['streams']} "
+            "streams, all but the lists below records",
+            f"{company['seconds'] / 60:.0f} minutes, {company['requests']:,} requests",
+        ),
+        ("records per second of one long list", f"{speed:,.0f}"),
+        *(
+            (f"{rows:,} records of one list, at that speed", _span(minutes))
+            for rows, minutes in minutes
+        ),
+        (
+            f"memory, with records of {small['record_bytes'] // 1000} KB and of "
+            f"{large['record_bytes'] // 1000} KB",
+            f"{small['peak_memory_mb']:.0f} MB and {large['peak_memory_mb']:.0f} MB",
+        ),
+        (
+            "ten columns of invoices in place of all",
+            f"{part['answer_bytes'] / whole['answer_bytes']:.0%} of the bytes, "
+            f"{part['cpu_seconds'] / whole['cpu_seconds']:.0%} of the CPU time, "
+            f"{part['seconds'] / whole['seconds']:.0%} of the time",
+        ),
+        (
+            "connection test; list of streams",
+            " and ".join(
+                f"{command['median_seconds']:.0f} seconds"
+                for command in figures["commands"]
+                if command["command"] in ("check", "discover")
+            ),
+        ),
+    ]
+    scale, machine = figures["scale"], figures["machine"]
+    conditions = (
+        f"Measured on {figures['date'][:10]} with {machine['cores']} cores, the stand-in taking "
+        f"{scale['latency_ms']} ms for each answer, with {scale['requests_per_second']} requests "
+        f"per second, and for a single list invoices of "
+        f"{scale['speed']['record_bytes'] // 1000} KB:"
+    )
+    return f"{conditions}\n\n{markdown_table(('What', 'Measured'), rows)}"
+
+
+def _span(minutes: float) -> str:
+    return f"{minutes * 60:.0f} seconds" if minutes < 1 else f"{minutes:.0f} minutes"
 
 
 def _speed(figures: Figures) -> str:

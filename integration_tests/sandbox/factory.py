@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from random import Random
 from typing import Literal
 
-from .blueprint import Blueprint
+from .blueprint import Blueprint, Record
 from .documented import documented_records
+from .generators.complete import complete
 from .resources import Resource
 from .table import Pool, Row, Table
 
@@ -66,9 +67,21 @@ def make_table(
 
 @lru_cache(maxsize=512)
 def _pool(resource: Resource, size: int, seed: int) -> Pool:
-    random = Random(f"{seed}/{resource.path}/pool")
+    return Pool(lambda: [Blueprint(body) for body in _bodies(resource, size, seed)])
+
+
+def _bodies(resource: Resource, size: int, seed: int) -> list[Record]:
+    """Bodies of `size` bytes on average that together have every field of the schema."""
     number = max(4, min(64, _POOL_BYTES // size))
-    return Pool(lambda: [Blueprint(resource.generate(random, size)) for _ in range(number)])
+    room = size
+    for _ in range(2):  # again with less room, where the missing fields take much
+        random = Random(f"{seed}/{resource.path}/pool")
+        bodies = [resource.generate(random, room) for _ in range(number)]
+        grown = complete(bodies, resource.shape, resource.fields, random) // number
+        if grown < size // 20:
+            break
+        room = size - grown
+    return bodies
 
 
 def _rows(
@@ -82,6 +95,7 @@ def _rows(
     """Rows with other ids than those that are `taken`."""
     newest = int((now - NEWEST).timestamp())
     oldest = newest - int(HISTORY.total_seconds())
+    bodies = _in_turn(pool.blueprints, random) if count else iter(())
     id = _FIRST_ID
     for position in range(count):
         id += random.randint(1, _LARGEST_GAP)
@@ -90,7 +104,13 @@ def _rows(
         place = position / count
         updated = _updated(place, position, spread, oldest, newest, random)
         created = oldest + int((place - _JITTER) * (newest - oldest)) - 1
-        yield Row(id, min(created, updated), updated, random.choice(pool.blueprints))
+        yield Row(id, min(created, updated), updated, next(bodies))
+
+
+def _in_turn(bodies: Sequence[Blueprint], random: Random) -> Iterator[Blueprint]:
+    """All bodies before any comes again, each time in another order."""
+    while True:
+        yield from random.sample(bodies, len(bodies))
 
 
 def _updated(

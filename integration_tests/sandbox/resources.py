@@ -7,8 +7,8 @@ tell whether those are right: `unit_tests/test_evidence.py` compares them with w
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from types import MappingProxyType
@@ -18,7 +18,7 @@ import yaml
 
 from .blueprint import Record
 from .generators.expenses import expense_line, expense_report
-from .generators.from_schema import FromSchema, schema, text_attribute
+from .generators.from_schema import FromSchema, Schema, schema, text_attribute
 from .generators.invoices import invoice
 from .generators.users import user
 
@@ -41,6 +41,11 @@ class Resource:
     generate: Callable[[Random, int], Record]
     edited_key: str
     """A text attribute that random edits change."""
+    shape: str
+    """The schema of its records."""
+    fields: Mapping[str, Schema] = field(hash=False, compare=False)
+    """The properties of that schema, with those of the child tables that are made of its lists;
+    without those that the connector adds."""
     updates: bool = True
     """Whether records have `updated-at`."""
 
@@ -57,23 +62,23 @@ class Resource:
 
 
 @dataclass(frozen=True)
-class HandMade:
-    """A generator that knows more about a resource than its schema says."""
+class Recipe:
+    """How the records of a resource are made."""
 
     size: int
     generate: Callable[[Random, int], Record]
     edited_key: str
 
 
-HAND_MADE: Mapping[str, HandMade] = MappingProxyType(
+HAND_MADE: Mapping[str, Recipe] = MappingProxyType(
     {
-        "users": HandMade(3_000, user, "middlename"),
-        "expense_reports": HandMade(6_000, expense_report, "auditor-note"),
-        "expense_lines": HandMade(3_000, expense_line, "description"),
-        "invoices": HandMade(8_000, invoice, "internal-note"),
+        "users": Recipe(3_000, user, "middlename"),
+        "expense_reports": Recipe(6_000, expense_report, "auditor-note"),
+        "expense_lines": Recipe(4_000, expense_line, "description"),
+        "invoices": Recipe(8_000, invoice, "internal-note"),
     }
 )
-"""By path; all other resources are made from their schemas."""
+"""By path: generators that know more than a schema says, from which all others are made."""
 
 
 def _resources() -> Iterator[Resource]:
@@ -81,11 +86,12 @@ def _resources() -> Iterator[Resource]:
     manifest = yaml.load(_MANIFEST.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
     with _XML_ROOTS.open(encoding="utf-8") as lines:
         roots = {row["path"]: row["xml_root"] for row in csv.DictReader(lines, delimiter="\t")}
-    rows = (stream["$parameters"] for stream in manifest["streams"])
+    rows = [stream["$parameters"] for stream in manifest["streams"]]
     lists = {_path(row): row for row in rows if "rows" not in row}
     for path in sorted(lists, key=lambda path: "/:" in path):
         root = roots.get(path, path.rpartition("/")[2].replace("_", "-"))
-        yield _resource(path, lists[path], root)
+        children = [row for row in rows if "rows" in row and row["resource"] == path]
+        yield _resource(path, lists[path], children, root)
 
 
 def _path(row: Mapping[str, Any]) -> str:
@@ -95,25 +101,65 @@ def _path(row: Mapping[str, Any]) -> str:
 
 
 def _added_columns(row: Mapping[str, Any]) -> frozenset[str]:
-    """What the connector adds to the records of a list."""
+    """What the connector adds to the records of a list, or to the rows of a child table."""
+    if "rows" in row:
+        outer = [key.replace("-", "_").removesuffix("s") for key in row["rows"].split(".")[:-1]]
+        added = {f"{row['parent']}_id", f"{row['parent']}_updated_at", "list_position"}
+        return frozenset(added | {f"{key}_{name}" for key in outer for name in ("id", "position")})
     return frozenset({f"{row['parent']}_id"} if "nested" in row else ())
 
 
-def _resource(path: str, row: Mapping[str, Any], xml_root: str) -> Resource:
+def _sent(row: Mapping[str, Any]) -> dict[str, Schema]:
+    """The properties of a stream that Coupa sends."""
+    properties = schema(row.get("schema_file", row["name"]))["properties"]
+    added = _added_columns(row)
+    return {key: value for key, value in properties.items() if key not in added}
+
+
+def _joined(one: Mapping[str, Schema], other: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The properties of both, those of the objects in them too."""
+    joined = {**other, **one}
+    for key in one.keys() & other.keys():
+        if "items" in one[key]:
+            [items] = _joined({"": one[key]["items"]}, {"": other[key]["items"]}).values()
+            joined[key] = {**one[key], "items": items}
+        elif "properties" in other[key]:
+            inner = _joined(one[key].get("properties", {}), other[key]["properties"])
+            joined[key] = {**one[key], "properties": inner}
+    return joined
+
+
+def _in_list(path: str, properties: Mapping[str, Schema]) -> dict[str, Schema]:
+    """The property that a list is, in other lists perhaps, with what is declared of its objects."""
+    key, _, rest = path.replace("-", "_").partition(".")
+    inner = _in_list(rest, properties) if rest else properties
+    return {key: {"items": {"properties": inner}}}
+
+
+def _resource(
+    path: str, row: Mapping[str, Any], children: Sequence[Mapping[str, Any]], xml_root: str
+) -> Resource:
     scope = row["scope"]
     scopes = frozenset({scope} if isinstance(scope, str) else scope)
     shape = row.get("schema_file", row["name"])
-    made = HAND_MADE.get(path)
-    if made is not None:
-        return Resource(path, scopes, xml_root, made.size, made.generate, made.edited_key)
-    return Resource(
-        path,
-        scopes,
-        xml_root,
+    fields = _sent(row)
+    for child in children:
+        fields = _joined(fields, _in_list(child["rows"], _sent(child)))
+    made = HAND_MADE.get(path) or Recipe(
         1_000,
         FromSchema(shape, without=_added_columns(row)),
         text_attribute(shape) or "custom-text",
-        "updated_at" in schema(shape)["properties"],
+    )
+    return Resource(
+        path=path,
+        scopes=scopes,
+        xml_root=xml_root,
+        size=made.size,
+        generate=made.generate,
+        edited_key=made.edited_key,
+        shape=shape,
+        fields=fields,
+        updates="updated_at" in fields,
     )
 
 

@@ -20,6 +20,7 @@ from integration_tests.sandbox import (
     payload,
 )
 from integration_tests.sandbox.generators.from_schema import FromSchema, schema
+from unit_tests.conventions.schemas import DECIMAL_FIELDS
 from unit_tests.sandbox.conftest import ROWS
 from unit_tests.truth import underscored
 
@@ -69,7 +70,7 @@ def test_types_follow_coupas_json(sandbox: Sandbox, path: str) -> None:
         assert isinstance(record["id"], int)
         for found in objects(record):
             for key, value in found.items():
-                if value is not None and re.search("(amount|total|price|quantity)$", key):
+                if value is not None and key.replace("-", "_") in DECIMAL_FIELDS:
                     assert isinstance(value, str), key
                 if value is not None and key.endswith("-at"):
                     assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}(Z|[+-]\d\d:\d\d)", value), key

@@ -53,7 +53,7 @@ def expense_report(random: Random, size: int) -> Record:
         "expense-lines": [],
         "approvals": [parts.approval(random, 901, "ExpenseReport")],
         "comments": [parts.comment(random, 902, "ExpenseReport")] if random.random() < 0.5 else [],
-        "events": [{"id": child_id(903), "created-at": created(), "event-type": "submitted"}],
+        "events": [{"id": child_id(903), "created-at": created(), "status": "submitted"}],
         "expense-policy-violations": [],
         "expense-violations": [],
         "reconciliation-lines": [],

@@ -63,7 +63,7 @@ class FromSchema:
             for key, field in schema(self.name)["properties"].items()
             if key not in self.without
         }
-        maker = _Maker(self.name, properties, random, is_full=random.random() < _FULL)
+        maker = Maker(self.name, properties, random, is_full=random.random() < _FULL)
         record = maker.record()
         owned = maker.longest_list()
         if owned is not None and isinstance(record.get(owned), list):
@@ -88,8 +88,8 @@ def text_attribute(name: str) -> str | None:
     return next((key.replace("_", "-") for key in texts if not key.endswith("_at")), None)
 
 
-class _Maker:
-    """Makes one record."""
+class Maker:
+    """Makes one record, or single values of its fields."""
 
     def __init__(
         self, name: str, properties: Mapping[str, Schema], random: Random, *, is_full: bool
@@ -133,10 +133,15 @@ class _Maker:
         made: Record = self._object(key, items, owned=True)
         return made
 
+    def value(self, key: str, field: Schema) -> Any:
+        """A value of a field, never null or empty if the record is to be full."""
+        return self._value(key, field, owned=False)
+
     def _object(self, key: str, field: Schema, *, owned: bool) -> Any:
         properties = field.get("properties")
         if key == "custom_fields":
-            return self._random.choice((None, {}, {"region": "EMEA"}))
+            region = {"region": "EMEA"}
+            return region if self._is_full else self._random.choice((None, {}, region))
         if not properties:
             return {
                 "id": self._random.randint(1, 99),
@@ -175,7 +180,7 @@ class _Maker:
         return self._value(key, items, owned=False)
 
     def _text(self, key: str, field: Schema, depth: int) -> Any:
-        if field.get("format") == "date-time":
+        if field.get("format") == "date-time" or key.endswith("_at"):
             return parts.timestamp(self._random)
         if key.endswith(("_date", "date_of_birth")):
             return self._random.choice(("2019-07-01", parts.timestamp(self._random)))

@@ -134,7 +134,7 @@ def account(random: Random) -> Record:
         "segment-3": "Assets",
     }
     record.update({f"segment-{index}": None for index in range(4, 21)})
-    record["account-type"] = account_type(random)
+    record["account-type"] = {k: v for k, v in account_type(random).items() if k != "currency"}
     return record
 
 
