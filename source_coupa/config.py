@@ -26,7 +26,7 @@ _INSTANCE_URL = re.compile(
 )
 _LONGEST_NAME = 253
 _HIGHEST_PORT = 65_535
-_SCOPES = r"^[A-Za-z0-9_.:,\s-]*$"
+_SCOPES = r"^[A-Za-z0-9_.:, -]*$"
 _TOKEN = re.compile("[!-~]+")
 _START_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
@@ -93,7 +93,7 @@ class AuthorizationCode(BaseModel):
     @property
     def asked_scopes(self) -> frozenset[str]:
         """The scopes one by one."""
-        return frozenset(re.findall(r"[^\s,]+", self.scopes))
+        return frozenset(re.findall(r"[^ ,]+", self.scopes))
 
 
 def _stripped(value: object) -> object:
