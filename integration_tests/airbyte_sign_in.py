@@ -67,8 +67,7 @@ class Airbyte:
 
     def shows_button(self, form: Mapping[str, Any]) -> bool:
         """Whether the form, as it is filled in, has the button to authenticate."""
-        chosen: object = _at(form, self._spec["predicate_key"])
-        return chosen == self._spec["predicate_value"]
+        return bool(_at(form, self._spec["predicate_key"]) == self._spec["predicate_value"])
 
     def authenticate(self, form: Mapping[str, Any]) -> Json:
         """The settings after the user has signed in and consented.
