@@ -38,7 +38,7 @@ def challenge(verifier: str) -> str:
 
 
 def older_challenge(verifier: str) -> str:
-    """The same filter of Airbyte versions before 2026, which knew plain base64 only."""
+    """The same filter of older versions of Airbyte, which gave plain base64."""
     return base64.b64encode(hashlib.sha256(verifier.encode()).digest()).decode()
 
 

@@ -7,6 +7,9 @@ be, kept before anything else happens, and when it is refused, one sentence says
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
@@ -15,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+import requests
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.airbyte_sign_in import (
@@ -35,12 +39,14 @@ from integration_tests.harness import (
     run_here,
     run_process,
 )
+from integration_tests.reference import page
 from integration_tests.reference.manifest import STREAMS
 from integration_tests.sandbox import Fault, Refusal, RequestRecord, Sandbox
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import TokenStore, token_store
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, days_ago, small_sandbox
+from unit_tests.test_docs import section
 from unit_tests.test_scope_gate import discovered, streams_of
 
 pytestmark = pytest.mark.usefixtures("no_budget")
@@ -261,6 +267,34 @@ class TestTheForm:
         sandbox.faults.add(Fault("status", status=200, body=body, resource="oauth"))
         with pytest.raises(SignInError, match="refresh_token"):
             airbyte.authenticate(form)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: apt-get install curl")
+def test_the_recipe_of_the_docs_page_brings_a_refresh_token(sandbox: Sandbox) -> None:
+    text = section(page.PAGE.read_text(encoding="utf-8"), "Without the button")
+    form = sandbox.add_sign_in_client("core.user.read", "core.invoice.read")
+    for example, value in (
+        ("https://acme.coupahost.com", sandbox.url),
+        ("3f9d2c5be0a14f7c8c1d", form["client_id"]),
+        ("9a1c0de7f4b2c35d8e61", form["client_secret"]),
+    ):
+        assert example in text
+        text = text.replace(example, value)
+    (address,) = re.findall(r"```text\n(.+?)```", text, re.S)
+    (command,) = re.findall(r"```bash\n(.+?)```", text, re.S)
+    (settings,) = re.findall(r"```json\n(.+?)```", text, re.S)
+
+    back = requests.get(address.strip(), allow_redirects=False, timeout=10).headers["Location"]
+    code = back.partition("code=")[2].partition("&")[0]
+    answer = subprocess.run(
+        ["bash", "-c", command.replace("curl ", "curl --silent ").replace("THE_CODE", code)],
+        capture_output=True,
+        check=True,
+        timeout=20,
+    )
+    token = json.loads(answer.stdout)["refresh_token"]
+    config = json.loads(settings.replace("THE_REFRESH_TOKEN", token))
+    assert check(config).connection_status == {"status": "SUCCEEDED"}
 
 
 class TestRenewal:
