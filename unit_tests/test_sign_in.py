@@ -292,9 +292,10 @@ def test_the_recipe_of_the_docs_page_brings_a_refresh_token(sandbox: Sandbox) ->
         check=True,
         timeout=20,
     )
-    token = json.loads(answer.stdout)["refresh_token"]
-    config = json.loads(settings.replace("THE_REFRESH_TOKEN", token))
-    assert check(config).connection_status == {"status": "SUCCEEDED"}
+    for name in ("refresh_token", "access_token"):
+        settings = settings.replace(f"THE_{name.upper()}", json.loads(answer.stdout)[name])
+    assert check(json.loads(settings)).connection_status == {"status": "SUCCEEDED"}
+    assert grants(sandbox) == ["authorization_code"]
 
 
 class TestRenewal:
@@ -393,12 +394,24 @@ class TestRenewal:
         store_for({**signed_in, "credentials": credentials}).token(SCOPES[:1])
         assert grants(sandbox) == ["refresh_token"] * asks
 
-    @pytest.mark.parametrize("missing", ["access_token", "token_expiry_date"])
-    def test_comes_first_where_a_refresh_token_was_entered_by_hand(
-        self, sandbox: Sandbox, signed_in: Config, tmp_path: Path, missing: str
+    def test_comes_first_where_the_refresh_token_alone_was_entered(
+        self, sandbox: Sandbox, signed_in: Config, tmp_path: Path
     ) -> None:
-        del signed_in["credentials"][missing]
+        del signed_in["credentials"]["access_token"]
         assert run_sync(signed_in, tmp_path).errors == []
+        assert grants(sandbox) == ["refresh_token"]
+
+    def test_waits_for_the_refusal_of_a_token_that_was_entered_without_its_end(
+        self, sandbox: Sandbox, signed_in: Config, tmp_path: Path, waits: Waits
+    ) -> None:
+        del signed_in["credentials"]["token_expiry_date"]
+        assert check(signed_in).connection_status == {"status": "SUCCEEDED"}
+        assert run_sync(signed_in, tmp_path).errors == []
+        assert grants(sandbox) == []
+        sandbox.expire_tokens()
+        run = run_sync(signed_in, tmp_path)
+        assert run.errors == []
+        assert len(run.of_type("RECORD")) == ROWS * len(ALL_STREAMS)
         assert grants(sandbox) == ["refresh_token"]
 
     @pytest.mark.parametrize("answer", ["kept", "rotated"])

@@ -123,10 +123,13 @@ class AuthorizationCodeTokens(TokenStore):
 
 
 def _stored_token(credentials: AuthorizationCode) -> Token | None:
-    """The access token of the settings, if it is known to live on for a while."""
-    if credentials.access_token is None or credentials.token_expiry_date is None:
+    """The access token of the settings, if it is not known to end soon. One without a date, as it
+    may have been entered by hand, is used until it is refused."""
+    if credentials.access_token is None:
         return None
-    left = (credentials.token_expiry_date - datetime.now(timezone.utc)).total_seconds()
+    left = float("inf")
+    if credentials.token_expiry_date is not None:
+        left = (credentials.token_expiry_date - datetime.now(timezone.utc)).total_seconds()
     if left < _LEAST_LEFT:
         return None
     return Token(
