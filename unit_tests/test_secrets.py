@@ -24,6 +24,8 @@ from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secre
 from integration_tests.airbyte_sign_in import REDIRECT_URI, Airbyte
 from integration_tests.harness import CliFiles, CliRun, configured_catalog, run_here, run_process
 from integration_tests.sandbox import Client, Fault, Sandbox
+from source_coupa.config import CoupaConfig
+from source_coupa.oauth import token_store
 from source_coupa.secrets import hide
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, small_sandbox
@@ -318,6 +320,18 @@ def test_a_secret_in_the_wrong_field_is_not_quoted(tmp_path: Path) -> None:
         assert run.exit_code == 1
         lines = [line for line in run.stdout.splitlines() if '"CONTROL"' not in line[:20]]
         assert "a-secret-2b" not in "\n".join(lines)
+
+
+def test_refresh_tokens_are_struck_out_wherever_they_might_be_printed(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.dialect = sandbox.dialect.but(refresh_token="rotated")
+    config = files_of_a_user(sandbox, tmp_path, "check").config
+    update_secrets([])
+    token_store(CoupaConfig.parse(config)).token(["core.user.read"])
+    _, old, new = sandbox.desk.sign_ins.issued
+    for form in (old, quote_plus(old), new, quote_plus(new), json.dumps(new)[1:-1]):
+        assert filter_secrets(f"x {form} y") == "x **** y"
 
 
 @pytest.mark.parametrize("secret", [CLIENT_ID, SECRET, STRANGE_TOKEN])
