@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AwareDatetime,
@@ -12,6 +12,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -25,6 +26,8 @@ _INSTANCE_URL = re.compile(
 )
 _LONGEST_NAME = 253
 _HIGHEST_PORT = 65_535
+_SCOPES = r"^[A-Za-z0-9_.:, -]*$"
+_TOKEN = re.compile("[!-~]+")
 _START_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 _ADVICE = {
@@ -32,12 +35,69 @@ _ADVICE = {
     "more, for example https://acme.coupahost.com",
     "client_id": "Client ID must be the identifier of an OAuth client in Coupa",
     "client_secret": "Client secret must be the secret of the OAuth client in Coupa",
+    "credentials": "Grant type must be an object whose auth_type is client_credentials or "
+    "authorization_code",
+    "auth_type": "Grant type must be an object whose auth_type is client_credentials or "
+    "authorization_code",
+    "scopes": "Scopes must be names of scopes as Coupa shows them, for example core.user.read "
+    "core.invoice.read",
+    "refresh_token": "Refresh token must be the one that Coupa gave at sign-in: authenticate in "
+    "the settings of the source, or enter one",
+    "access_token": "Access token must be the one that Coupa gave at sign-in, or be left out",
+    "token_expiry_date": "Token expiry date must be a date and time with time zone, for example "
+    "2024-01-01T00:00:00Z, or be left out",
     "start_date": "Start date must be a date and time with time zone, for example "
     "2024-01-01T00:00:00Z",
     "lookback_window_hours": "Look-back window must be a whole number of hours from 0 to 720",
     "requests_per_second": "Requests per second must be a whole number from 1 to 25",
     "num_workers": "Number of workers must be a whole number from 2 to 40",
 }
+
+
+class AuthorizationCode(BaseModel):
+    """What a user's sign-in gave: a refresh token, and the access token that came with it.
+
+    `scopes` are those that are asked for at sign-in, separated by blanks or commas.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    auth_type: Literal["authorization_code"]
+    scopes: Annotated[str, StringConstraints(pattern=_SCOPES)] = ""
+    refresh_token: SecretStr
+    access_token: SecretStr | None = None
+    token_expiry_date: AwareDatetime | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_means_left_out(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        pasted = {key: _stripped(value) for key, value in values.items()}
+        return {key: value for key, value in pasted.items() if value not in (None, "")}
+
+    @field_validator("access_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
+            raise ValueError("no token")
+        return value
+
+    @field_validator("token_expiry_date", mode="before")
+    @classmethod
+    def _is_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            raise ValueError("no text")
+        return value
+
+    @property
+    def asked_scopes(self) -> frozenset[str]:
+        """The scopes one by one."""
+        return frozenset(re.findall(r"[^ ,]+", self.scopes))
+
+
+def _stripped(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
 
 
 class CoupaConfig(BaseModel):
@@ -52,6 +112,8 @@ class CoupaConfig(BaseModel):
     instance_url: str
     client_id: str = Field(min_length=1)
     client_secret: SecretStr = Field(min_length=1)
+    credentials: AuthorizationCode | None = None
+    """None for the grant type client credentials, which needs no more than the client."""
     start_date: AwareDatetime | None = None
     lookback_window_hours: int = Field(default=2, ge=0, le=720, strict=True)
     requests_per_second: int = Field(default=20, ge=1, le=25, strict=True)
@@ -72,6 +134,14 @@ class CoupaConfig(BaseModel):
             raise ValueError("no such address can exist")
         return value
 
+    @field_validator("credentials", mode="before")
+    @classmethod
+    def _client_credentials_need_none(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        entered = {key: item for key, item in value.items() if item is not None}
+        return None if entered.get("auth_type") == "client_credentials" else entered or None
+
     @field_validator("start_date", mode="before")
     @classmethod
     def _has_the_form_of_the_spec(cls, value: object) -> object:
@@ -90,7 +160,7 @@ class CoupaConfig(BaseModel):
         try:
             return cls.model_validate(dict(config))
         except ValidationError as error:
-            field = str(error.errors()[0]["loc"][0])
+            field = [part for part in error.errors()[0]["loc"] if part in _ADVICE][-1]
             raise config_error(f"{_ADVICE[field]}.") from None
 
     @property

@@ -19,8 +19,8 @@ from urllib3.connection import HTTPConnection
 def limit_heads(session: requests.Session, seconds: float, *, connections: int = 10) -> None:
     """Lets the requests of a session fail with a ReadTimeout if the head of an answer (its status
     and headers) is not complete in time. Keeps up to so many `connections` to a host."""
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, _HeadsInTime(seconds, connections))
+    for prefix in list(session.adapters):
+        session.mount(prefix, _HeadsInTime(seconds, connections))
 
 
 def read_within(response: requests.Response, seconds: float) -> None:

@@ -79,7 +79,7 @@ def token_refused(host: str, code: str) -> AirbyteTracedException:
     known = code if _ERROR_CODE.fullmatch(code) else "unknown"
     return config_error(
         f"{host} refused to issue an access token (error {known}): check in Coupa ({CLIENT_PAGE}) "
-        "that the OAuth client is active and set up for the grant type client credentials."
+        "that the OAuth client is active and has the grant type that the settings name."
     )
 
 
@@ -97,6 +97,41 @@ def no_scope_at_all(host: str, scopes: Sequence[str]) -> AirbyteTracedException:
         f"{host} accepts the credentials, but the OAuth client may read nothing: add at least one "
         f"of the scopes of the connector's documentation, such as {', '.join(scopes[:3])}, to it "
         f"in Coupa ({CLIENT_PAGE})."
+    )
+
+
+def sign_in_again(host: str) -> AirbyteTracedException:
+    """For a refresh token that is expired, revoked, or used up."""
+    return config_error(
+        f"{host} no longer accepts the refresh token: authenticate again in the settings of the "
+        "source, or enter a new refresh token there."
+    )
+
+
+def renewal_not_allowed(host: str) -> AirbyteTracedException:
+    return config_error(
+        f"{host} does not let this OAuth client renew a sign-in: choose the grant type "
+        f"authorization code and the scope offline_access for it in Coupa ({CLIENT_PAGE}), then "
+        "authenticate again."
+    )
+
+
+def not_signed_in_for(scopes: Iterable[str]) -> AirbyteTracedException:
+    wanted = " or ".join(scopes)
+    return config_error(
+        f"The sign-in does not cover the scope {wanted}: add it to the OAuth client in Coupa "
+        f"({CLIENT_PAGE}) and to the scopes of the settings and authenticate again, or deselect "
+        "the streams that need it."
+    )
+
+
+def sign_in_opens_nothing(host: str, scopes: Sequence[str]) -> AirbyteTracedException:
+    """Names the first few of `scopes`; there are some sixty."""
+    return config_error(
+        f"{host} accepts the sign-in, but nothing can be read with it: add at least one of the "
+        f"scopes of the connector's documentation, such as {', '.join(scopes[:3])}, to the OAuth "
+        f"client in Coupa ({CLIENT_PAGE}) and to the scopes of the settings, and authenticate "
+        "again as a user who may see these records."
     )
 
 

@@ -88,16 +88,20 @@ class ScopeGate:
         Raises:
             AirbyteTracedException: if the client may read nothing, or if it cannot be found out.
         """
-        held = self._held_scopes()
+        held = self._store.held(self._budget)
         if held:
             return [stream for stream in self._streams if stream.is_open_to(held)]
-        lists = {_list_of(stream): stream for stream in self._streams}
+        possible = self._store.possible_scopes
+        streams = [stream for stream in self._streams if stream.is_open_to(possible)]
+        lists = {_list_of(stream): stream for stream in streams}
         with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
             may_read = dict(zip(lists, pool.map(self._is_open, lists.values()), strict=True))
-        opened = [stream for stream in self._streams if may_read[_list_of(stream)]]
-        if not opened:
-            raise errors.no_scope_at_all(self._store.config.host, self._store.scopes)
-        return opened
+        opened = [stream for stream in streams if may_read[_list_of(stream)]]
+        if opened:
+            return opened
+        if self._store.forget_stored():
+            return self.open_streams()
+        raise self._store.nothing_to_read()
 
     def can_read(self, stream: GatedStream) -> bool:
         """Reads one record's worth of a stream; False if Coupa refuses access to it.
@@ -133,15 +137,6 @@ class ScopeGate:
         if not _is_json_list(response):
             raise errors.not_coupa(host, f"/api/{stream.resource} gives no JSON list")
         return True
-
-    def _held_scopes(self) -> set[str]:
-        held = self._store.held(self._budget)
-        if held is not None:
-            return held
-        scopes = self._store.scopes
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
-            answers = pool.map(lambda scope: self._store.holds(scope, self._budget), scopes)
-            return {scope for scope, held in zip(scopes, answers, strict=True) if held}
 
     def _get(self, stream: GatedStream, token: Token) -> requests.Response:
         config = self._store.config

@@ -30,8 +30,9 @@ from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 from source_coupa import errors
 from source_coupa.catalog import describe
 from source_coupa.config import CoupaConfig
+from source_coupa.config_update import hand_back
 from source_coupa.failures import told_once
-from source_coupa.oauth import TokenStore, shared_store
+from source_coupa.oauth import shared_store, token_store
 from source_coupa.scopes import GatedStream, ScopeGate, gated_streams
 from source_coupa.state import check_states
 
@@ -64,6 +65,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             state: the state messages to go on from.
             config_path: where settings that the manifest migrates are written back.
         """
+        self._config_path = config_path
         self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
         self._all_streams = gated_streams(self._manifest)
         selected = catalog and {configured.stream.name for configured in catalog.streams}
@@ -100,8 +102,11 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             AirbyteTracedException: `config_error` saying which setting is wrong.
         """
         configured = super().configure(config, temp_dir)
-        CoupaConfig.parse(configured)
-        return {key: value for key, value in configured.items() if value is not None}
+        settings = CoupaConfig.parse(configured)
+        entered = _without_nulls(configured)
+        if settings.credentials is None:
+            entered.pop("credentials", None)
+        return entered
 
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Proves within `CHECK_SECONDS` that at least one stream can be read, or says why not."""
@@ -160,7 +165,8 @@ class SourceCoupa(ConcurrentDeclarativeSource):
     def streams(self, config: Mapping[str, Any]) -> list[Any]:
         """The streams of the catalog; one without its scope fails when it is read, by name."""
         settings = CoupaConfig.parse(self._config)
-        shared_store(settings).scopes = self._scopes()
+        store = shared_store(settings)
+        store.scopes, store.keep = self._scopes(), self._keep_sign_in
         return super().streams(config)
 
     def _select_columns(self, catalog: ConfiguredAirbyteCatalog) -> None:
@@ -195,23 +201,45 @@ class SourceCoupa(ConcurrentDeclarativeSource):
 
     def _gate(self, retry_waits: tuple[float, ...]) -> ScopeGate:
         settings = CoupaConfig.parse(self._config)
-        store = TokenStore(settings, self._scopes(), retry_waits=retry_waits)
+        store = token_store(settings, self._scopes(), retry_waits=retry_waits)
+        store.keep = self._keep_sign_in
         budget = self._constructor.create_component(
             HTTPAPIBudget, self.resolved_manifest["api_budget"], self._config
         )
         return ScopeGate(store, self._all_streams, budget)
+
+    def _keep_sign_in(self, renewed: Mapping[str, str]) -> None:
+        credentials = {**self._config["credentials"], **renewed}
+        hand_back({**self._config, "credentials": credentials}, self._config_path)
 
     def _scopes(self) -> tuple[str, ...]:
         needs = (scopes for stream in self._all_streams for scopes in stream.needs)
         return tuple(dict.fromkeys(chain.from_iterable(needs)))
 
     def _log_closed_streams(self, logger: logging.Logger, opened: set[str]) -> None:
+        has_signed_in = CoupaConfig.parse(self._config).credentials is not None
         for stream in self._all_streams:
-            if stream.name not in opened:
+            if stream.name in opened:
+                continue
+            needs = " and ".join(" or ".join(scopes) for scopes in stream.needs)
+            if has_signed_in:
+                logger.warning(
+                    f"Stream {stream.name} is not available: the sign-in lacks the scope {needs}, "
+                    "or its user may not read this list."
+                )
+            else:
                 logger.warning(
                     f"Stream {stream.name} is not available: the OAuth client lacks the scope "
-                    f"{' and '.join(' or '.join(scopes) for scopes in stream.needs)}."
+                    f"{needs}."
                 )
+
+
+def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _without_nulls(value) if isinstance(value, Mapping) else value
+        for key, value in config.items()
+        if value is not None
+    }
 
 
 def _whole(stream: Mapping[str, Any]) -> dict[str, Any]:

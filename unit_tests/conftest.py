@@ -21,8 +21,9 @@ from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.harness import forget_shared_parts
-from source_coupa import oauth, scopes, source
+from source_coupa import scopes, source
 from source_coupa.components import fetchers, outages, pages, ranges, retriever, survey
+from source_coupa.oauth import authorization_code, endpoint, tokens
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -74,7 +75,9 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
     clock = Waits()
     module = SimpleNamespace(**{**vars(time), "sleep": clock.sleep, "monotonic": clock.monotonic})
     for sleeper in (
-        oauth,
+        authorization_code,
+        endpoint,
+        tokens,
         scopes,
         pages,
         fetchers,

@@ -28,7 +28,7 @@ PASSED_ON = frozenset(
     {
         ("config.py", "f'{_ADVICE[field]}.'"),
         ("errors.py", "sentence"),
-        ("oauth.py", "hopeless"),
+        ("tokens.py", "self._hopeless"),
         ("retriever.py", "self._unusable"),
         ("retriever.py", "sentence"),
         ("source.py", "error.message"),

@@ -43,6 +43,9 @@ RATE = "Requests per second must be a whole number from 1 to 25"
 WORKERS = "Number of workers must be a whole number from 2 to 40"
 CLIENT_ID = "Client ID must be"
 CLIENT_SECRET = "Client secret must be"
+GRANT = "Grant type must be an object whose auth_type is"
+REFRESH_TOKEN = "Refresh token must be the one that Coupa gave at sign-in: authenticate"
+SIGNED_IN = {"auth_type": "authorization_code", "refresh_token": SECRET}
 
 NO_NUMBERS: tuple[object, ...] = ("2", "many", "", 2.5, 2.0, True, [2], {"hours": 2})
 
@@ -68,6 +71,20 @@ REFUSED: dict[str, tuple[str, tuple[object, ...]]] = {
             ["2024-01-01T00:00:00Z"],
         ),
     ),
+    "credentials": (
+        GRANT,
+        (
+            "authorization_code",
+            5,
+            True,
+            [SIGNED_IN],
+            {"auth_type": "password"},
+            {"auth_type": ""},
+            {"auth_type": 5},
+            {"auth_type": ["authorization_code"]},
+            {"refresh_token": SECRET},
+        ),
+    ),
     "lookback_window_hours": (LOOKBACK, (*NO_NUMBERS, -1, 721, 10**30)),
     "requests_per_second": (RATE, (*NO_NUMBERS, 0, -1, 26, 10**30)),
     "num_workers": (WORKERS, (*NO_NUMBERS, 0, 1, -5, 41, 10**30)),
@@ -77,6 +94,18 @@ REFUSED_ROWS = [
     for field, (sentence, values) in REFUSED.items()
     for value in values
 ]
+REFUSED_CREDENTIALS: dict[str, tuple[str, tuple[object, ...]]] = {
+    "refresh_token": (REFRESH_TOKEN, (MISSING, None, "", " ", 17, [SECRET], {"a": SECRET})),
+    "scopes": (
+        "Scopes must be names of scopes as Coupa shows them",
+        (5, ["core.user.read"], "core.user.read\ncore.invoice.read", "a&b", "{{ 1 }}"),
+    ),
+    "access_token": ("Access token must be", (5, ["a"], "two words", "a\nb", "t\u00f6ken")),
+    "token_expiry_date": (
+        "Token expiry date must be a date and time",
+        (5, True, "tomorrow", "2024-01-01T00:00:00", ["2024-01-01T00:00:00Z"]),
+    ),
+}
 ONE_OF_EACH_KIND = [
     pytest.param(field, value, REFUSED[field][0], id=f"{field}-{kind}")
     for field, kind, value in (
@@ -91,6 +120,9 @@ ONE_OF_EACH_KIND = [
         ("client_secret", "null", None),
         ("client_secret", "blank", " \n"),
         ("client_secret", "list", [SECRET]),
+        ("credentials", "text", "authorization_code"),
+        ("credentials", "no such grant type", {"auth_type": "password"}),
+        ("credentials", "no grant type", {"refresh_token": SECRET}),
         ("start_date", "empty", ""),
         ("start_date", "number", 1_704_067_200),
         ("start_date", "no T", "2024-01-01 00:00:00Z"),
@@ -213,6 +245,39 @@ def test_a_wrong_setting_is_named_in_one_sentence(field: str, value: object, sen
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        pytest.param(field, value, sentence, id=f"{field}-{value!r}")
+        for field, (sentence, values) in REFUSED_CREDENTIALS.items()
+        for value in values
+    ],
+)
+def test_a_wrong_part_of_a_sign_in_is_named_in_one_sentence(
+    field: str, value: object, sentence: str, sent: list[str]
+) -> None:
+    credentials: dict[str, Any] = {**SIGNED_IN, field: value}
+    if value is MISSING:
+        del credentials[field]
+    run = check({**GOOD, "credentials": credentials})
+    assert (run.exit_code, run.errors, sent) == (0, [], [])
+    assert run.connection_status["message"].startswith(sentence)
+    assert SECRET not in without_controls(run)
+
+
+@pytest.mark.parametrize("nothing", [None, "", " "])
+def test_what_a_sign_in_may_lack_may_be_empty(nothing: object) -> None:
+    optional = dict.fromkeys(("scopes", "access_token", "token_expiry_date"), nothing)
+    settings = CoupaConfig.parse({**GOOD, "credentials": {**SIGNED_IN, **optional}})
+    assert settings == CoupaConfig.parse({**GOOD, "credentials": SIGNED_IN})
+
+
+def test_pasted_parts_of_a_sign_in_lose_blanks_around_them() -> None:
+    padded = {key: f" {value}\n" for key, value in SIGNED_IN.items()}
+    settings = CoupaConfig.parse({**GOOD, "credentials": padded})
+    assert settings == CoupaConfig.parse({**GOOD, "credentials": SIGNED_IN})
+
+
 @pytest.mark.parametrize(("field", "value", "sentence"), ONE_OF_EACH_KIND)
 def test_check_tells_it_before_the_cdk_stumbles_and_before_any_request(
     field: str, value: object, sentence: str, sent: list[str]
@@ -299,7 +364,13 @@ def test_good_settings_are_left_as_they_are(tmp_path: Path, sent: list[str]) -> 
     assert sent
 
 
-OPTIONAL = ("start_date", "lookback_window_hours", "requests_per_second", "num_workers")
+OPTIONAL = (
+    "credentials",
+    "start_date",
+    "lookback_window_hours",
+    "requests_per_second",
+    "num_workers",
+)
 
 
 @pytest.mark.parametrize("names", [[name] for name in OPTIONAL] + [[*OPTIONAL]], ids=" ".join)

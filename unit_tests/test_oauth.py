@@ -17,9 +17,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, check, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Refusal, RequestRecord, Sandbox
-from source_coupa import oauth
 from source_coupa.config import CoupaConfig
-from source_coupa.oauth import TokenStore
+from source_coupa.oauth import endpoint, tokens
+from source_coupa.oauth.client_credentials import ClientCredentialsTokens
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, days_ago, small_sandbox
 
@@ -52,9 +52,9 @@ def asked_scopes(sandbox: Sandbox) -> Counter[str | None]:
     return Counter(request.form.get("scope") for request in sandbox.requests_for("oauth"))
 
 
-def store_for(sandbox: Sandbox, **options: Any) -> TokenStore:
+def store_for(sandbox: Sandbox, **options: Any) -> ClientCredentialsTokens:
     options.setdefault("retry_waits", ())
-    return TokenStore(CoupaConfig.parse(sandbox.config()), SCOPES, **options)
+    return ClientCredentialsTokens(CoupaConfig.parse(sandbox.config()), SCOPES, **options)
 
 
 class Clock:
@@ -63,7 +63,8 @@ class Clock:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 1_000.0
         module = SimpleNamespace(**{**vars(time), "monotonic": lambda: self.now})
-        monkeypatch.setattr(oauth, "time", module)
+        for part in (endpoint, tokens):
+            monkeypatch.setattr(part, "time", module)
 
 
 @pytest.fixture

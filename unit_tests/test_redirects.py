@@ -99,6 +99,19 @@ def test_check_and_discover_do_not_follow(
 
 
 @pytest.mark.parametrize("status", STATUSES)
+def test_a_refresh_token_is_not_taken_along(
+    other_host: OtherHost, status: int, no_budget: None
+) -> None:
+    with small_sandbox() as sandbox:
+        config = sandbox.add_sign_in_client("core.user.read")
+        config["credentials"]["refresh_token"] = "a-refresh-token"
+        sandbox.faults.add(redirect(status, "oauth", f"{other_host.url}/oauth2/token"))
+        message = check(config).connection_status["message"]
+        assert "redirects to 127.0.0.1, where the connector does not follow" in message
+        assert other_host.asked == []
+
+
+@pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("resource", ["oauth", "invoices"])
 def test_read_does_not_follow(
     other_host: OtherHost, status: int, resource: str, no_budget: None

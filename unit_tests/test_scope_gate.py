@@ -37,7 +37,7 @@ from integration_tests.sandbox import Fault, Refusal, Sandbox
 from integration_tests.sandbox.resources import ALL_SCOPES
 from source_coupa import http
 from source_coupa.config import CoupaConfig
-from source_coupa.oauth import TokenStore
+from source_coupa.oauth import token_store
 from source_coupa.scopes import GatedStream, ScopeGate
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, failures, small_sandbox, statuses, traces
@@ -300,7 +300,7 @@ def test_either_of_two_scopes_opens_a_stream() -> None:
             GatedStream("suppliers", "users", ("core.supplier.read", "core.user.read")),
         ]
         scopes = [scope for stream in streams for scope in stream.scopes]
-        store = TokenStore(CoupaConfig.parse(sandbox.config()), scopes, retry_waits=())
+        store = token_store(CoupaConfig.parse(sandbox.config()), scopes, retry_waits=())
         gate = ScopeGate(store, streams, None)
         assert gate.open_streams() == streams[:1]
         assert gate.can_read(streams[0])

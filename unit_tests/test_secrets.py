@@ -1,7 +1,8 @@
 """Secrets: client id, client secret and tokens show nowhere in the output.
 
 Not at any log level, not when a page quotes the request with its headers and its form, not in
-traces, and not in an encoding of their characters either.
+traces, and not in an encoding of their characters either. The one exception is the CONTROL message,
+from which Airbyte stores the settings as it stores those of the form.
 """
 
 from __future__ import annotations
@@ -20,8 +21,11 @@ import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalog
 from airbyte_cdk.utils.airbyte_secrets_utils import filter_secrets, update_secrets
 
+from integration_tests.airbyte_sign_in import REDIRECT_URI, Airbyte
 from integration_tests.harness import CliFiles, CliRun, configured_catalog, run_here, run_process
 from integration_tests.sandbox import Client, Fault, Sandbox
+from source_coupa.config import CoupaConfig
+from source_coupa.oauth import token_store
 from source_coupa.secrets import hide
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, small_sandbox
@@ -90,7 +94,8 @@ def leaks(run: CliRun, secrets: Iterable[str]) -> set[str]:
 def secrets_of(sandbox: Sandbox) -> list[str]:
     ((client_id, client),) = sandbox.clients.items()
     both = base64.b64encode(f"{client_id}:{client.secret}".encode()).decode()
-    return [client_id, client.secret, both, STRANGE_TOKEN, *sandbox.desk.texts()]
+    tokens = [STRANGE_TOKEN, *sandbox.desk.texts(), *sandbox.desk.sign_ins.issued]
+    return [client_id, client.secret, both, *tokens]
 
 
 @pytest.fixture
@@ -120,6 +125,92 @@ def files_for(sandbox: Sandbox, folder: Path, command: str) -> CliFiles:
     if command == "read":
         catalog = configured_catalog("users", "invoices")
     return CliFiles(folder, command, config, catalog)
+
+
+def files_of_a_user(sandbox: Sandbox, folder: Path, command: str) -> CliFiles:
+    """The same for a user who signed in so long ago that the access token has to be renewed."""
+    files = files_for(sandbox, folder, command)
+    client = sandbox.clients[CLIENT_ID]
+    client.scopes |= {"offline_access"}
+    client.grant, client.redirect_uris = "authorization_code", frozenset({REDIRECT_URI})
+    (spec,) = run_here(["spec"]).of_type("SPEC")
+    credentials = {"auth_type": "authorization_code", "scopes": "core.user.read core.invoice.read"}
+    config = Airbyte(spec["spec"]).authenticate({**files.config, "credentials": credentials})
+    config["credentials"]["token_expiry_date"] = "2024-01-01T00:00:00Z"
+    return replace(files, config=config)
+
+
+def without_control(run: CliRun) -> CliRun:
+    """What a run printed but for the CONTROL message, which has to be there."""
+    kept = [line for line in run.stdout.splitlines() if '"type":"CONTROL"' not in line]
+    messages = [message for message in run.messages if message["type"] != "CONTROL"]
+    assert len(messages) < len(run.messages)
+    return replace(run, stdout="\n".join(kept), messages=messages)
+
+
+@pytest.mark.parametrize("noise", NOISE)
+@pytest.mark.parametrize("command", ["check", "discover", "read"])
+def test_a_good_run_of_a_user_shows_none(
+    sandbox: Sandbox,
+    command: str,
+    noise: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    arguments, environment = NOISE[noise]
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    sandbox.dialect = sandbox.dialect.but(refresh_token="rotated")
+    files = files_of_a_user(sandbox, tmp_path, command)
+    run = run_here([*files.arguments(), *arguments])
+    assert run.exit_code == 0
+    assert len(sandbox.desk.sign_ins.issued) == 3  # the code, its refresh token, the next one
+    assert leaks(run, sandbox.desk.sign_ins.issued[2:])
+    assert leaks(without_control(run), secrets_of(sandbox)) == set()
+
+
+@pytest.mark.parametrize("noise", ["usual", "--debug"])
+@pytest.mark.parametrize("echo", ECHO)
+def test_a_page_that_quotes_the_request_of_a_user_shows_none(
+    sandbox: Sandbox, echo: str, noise: str, tmp_path: Path, waits: Waits
+) -> None:
+    for command in ("check", "read"):
+        folder = tmp_path / command
+        folder.mkdir()
+        sandbox.faults.clear()
+        files = files_of_a_user(sandbox, folder, command)
+        sandbox.faults.add(ECHO[echo])
+        run = run_here([*files.arguments(), *NOISE[noise][0]])
+        assert run.exit_code == (command == "read")
+        if not echo.startswith("token"):
+            run = without_control(run)
+        assert leaks(run, secrets_of(sandbox)) == set()
+
+
+def test_the_console_script_of_a_user_shows_none_on_either_stream(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    files = files_of_a_user(sandbox, tmp_path, "read")
+    sandbox.faults.add(replace(ECHO["page 403"], resource="invoices"))
+    run = run_process([*files.arguments(), "--debug"])
+    assert (run.exit_code, run.stderr) == (1, "")
+    assert leaks(without_control(run), secrets_of(sandbox)) == set()
+
+
+def test_a_token_of_the_settings_does_not_show(sandbox: Sandbox, tmp_path: Path) -> None:
+    files = files_for(sandbox, tmp_path, "read")
+    credentials = {
+        "auth_type": "authorization_code",
+        "refresh_token": SECRET[::-1],
+        "access_token": STRANGE_TOKEN,
+        "token_expiry_date": "2100-01-01T00:00:00Z",
+    }
+    files = replace(files, config={**files.config, "credentials": credentials})
+    sandbox.faults.add(ECHO["page 403"])
+    run = run_here([*files.arguments(), "--debug"])
+    assert run.exit_code == 1
+    assert sandbox.requests_for("users")[0].headers["authorization"] == "Bearer <unknown>"
+    assert leaks(run, [*secrets_of(sandbox), SECRET[::-1]]) == set()
 
 
 @pytest.mark.parametrize("noise", NOISE)
@@ -229,6 +320,18 @@ def test_a_secret_in_the_wrong_field_is_not_quoted(tmp_path: Path) -> None:
         assert run.exit_code == 1
         lines = [line for line in run.stdout.splitlines() if '"CONTROL"' not in line[:20]]
         assert "a-secret-2b" not in "\n".join(lines)
+
+
+def test_refresh_tokens_are_struck_out_wherever_they_might_be_printed(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sandbox.dialect = sandbox.dialect.but(refresh_token="rotated")
+    config = files_of_a_user(sandbox, tmp_path, "check").config
+    update_secrets([])
+    token_store(CoupaConfig.parse(config)).token(["core.user.read"])
+    _, old, new = sandbox.desk.sign_ins.issued
+    for form in (old, quote_plus(old), new, quote_plus(new), json.dumps(new)[1:-1]):
+        assert filter_secrets(f"x {form} y") == "x **** y"
 
 
 @pytest.mark.parametrize("secret", [CLIENT_ID, SECRET, STRANGE_TOKEN])

@@ -11,11 +11,11 @@ two sets of switches, the Dialect (what Coupa leaves open) and Faults (what can 
 from __future__ import annotations
 
 from .blueprint import Record
+from .clients import Client
 from .dialect import Dialect, RateLimit, Refusal, interesting_dialects
 from .documented import documented_records, payload
 from .faults import Fault
 from .live_edits import LiveEdits
-from .oauth import Client
 from .request_log import RequestRecord
 from .resources import HAND_MADE, RESOURCES, Resource
 from .sandbox import Sandbox

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Sequence
 
 from .dialect import Dialect
+from .resources import ALL_SCOPES
 from .sandbox import DEFAULT_ROWS, Sandbox
 
 
@@ -24,6 +25,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--documented", action="store_true", help="begin with documented records")
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--rate-limit", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--sign-in", action="store_true", help="print settings of a client for users who sign in"
+    )
     parser.add_argument("--control", action="store_true", help="serve POST /_sandbox/... too")
     return parser.parse_args(arguments)
 
@@ -51,7 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         control=options.control,
     )
     with sandbox:
-        print(json.dumps({"url": sandbox.url, "config": sandbox.config()}), flush=True)
+        config = sandbox.add_sign_in_client(*ALL_SCOPES) if options.sign_in else sandbox.config()
+        print(json.dumps({"url": sandbox.url, "config": config}), flush=True)
         stop.wait()
 
 

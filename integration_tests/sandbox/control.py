@@ -141,6 +141,12 @@ def _expire_tokens(sandbox: Sandbox, arguments: Arguments) -> object:
     return {}
 
 
+def _end_sign_ins(sandbox: Sandbox, arguments: Arguments) -> object:
+    """{} -> {}."""
+    sandbox.end_sign_ins()
+    return {}
+
+
 CALLS: Mapping[str, Callable[[Sandbox, Arguments], object]] = {
     "add": _add,
     "edit": _edit,
@@ -155,4 +161,5 @@ CALLS: Mapping[str, Callable[[Sandbox, Arguments], object]] = {
     "live_edits": _live_edits,
     "scopes": _scopes,
     "expire_tokens": _expire_tokens,
+    "end_sign_ins": _end_sign_ins,
 }

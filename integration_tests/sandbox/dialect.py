@@ -73,6 +73,13 @@ class Dialect:
     token_warmup: float = 0.0
     """Seconds until a new token is accepted. Coupa advises to wait five seconds."""
 
+    refresh_token: Literal["kept", "repeated", "rotated"] = "kept"
+    """What comes with a renewed token: no refresh token, the same, or one that replaces it."""
+    bad_refresh_token: Refusal = Refusal(400)
+    renewal_ends_tokens: bool = False
+    """Whether earlier access tokens of a sign-in end with its renewal."""
+    pkce: Literal["honoured", "ignored"] = "honoured"
+
     rate_limit: RateLimit | None = RateLimit()
     counts_token_requests: bool = False
     rate_limited: Refusal = Refusal(429)

@@ -1,4 +1,4 @@
-"""OAuth clients and tokens of the sandbox (grant `client_credentials`, doc 0018 and 0019)."""
+"""Tokens of the sandbox: the token endpoint (doc 0018 and 0019) and what it gave."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ import json
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
+from .clients import Client, OAuthRefused
+from .consent import SignIns
 from .dialect import Dialect, Refusal
 
 FORM = "application/x-www-form-urlencoded"
-
-
-@dataclass
-class Client:
-    """An OAuth client as an admin sets it up."""
-
-    secret: str
-    scopes: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -35,18 +29,11 @@ class Token:
     scopes: frozenset[str]
     ready: float
     expires: float
+    sign_in: int | None = None
+    """Number of the sign-in that it stands for."""
 
     def __str__(self) -> str:
         return f"<token {self.number}: {' '.join(sorted(self.scopes))}>"
-
-
-class OAuthRefused(Exception):
-    """The token request is refused, with the answer's status, body kind and OAuth error code."""
-
-    def __init__(self, refusal: Refusal, code: str, description: str) -> None:
-        super().__init__(code)
-        self.refusal = refusal
-        self.body = {"error": code, "error_description": description}
 
 
 class TokenDesk:
@@ -54,6 +41,7 @@ class TokenDesk:
 
     def __init__(self, clients: dict[str, Client], *, seed: int) -> None:
         self.clients = clients
+        self.sign_ins = SignIns(clients, seed)
         self._seed = seed
         self._numbers = itertools.count(1)
         self._tokens: dict[str, Token] = {}
@@ -70,14 +58,28 @@ class TokenDesk:
         form = parse_form(body) if content_type.split(";")[0].strip().lower() == FORM else {}
         if "grant_type" not in form:
             raise OAuthRefused(Refusal(400), "invalid_request", "grant_type is missing")
-        if form["grant_type"] != "client_credentials":
+        grant = form["grant_type"]
+        if grant not in ("client_credentials", "authorization_code", "refresh_token"):
             raise OAuthRefused(Refusal(400), "unsupported_grant_type", "not supported")
         client_id, secret = _credentials(form, authorization)
         client = self.clients.get(client_id)
         if client is None or client.secret != secret:
             raise OAuthRefused(dialect.bad_client, "invalid_client", "client is unknown")
-        scopes = self._scopes(form.get("scope", ""), client, dialect)
+        if (grant == "client_credentials") != (client.grant == "client_credentials"):
+            raise OAuthRefused(Refusal(400), "unauthorized_client", "another grant type")
+        refresh_token: str | None = None
+        sign_in: int | None = None
+        if grant == "client_credentials":
+            scopes = self._scopes(form.get("scope", ""), client, dialect)
+        else:
+            use = self.sign_ins.exchange if grant == "authorization_code" else self.sign_ins.renew
+            signed_in, refresh_token = use({**form, "client_id": client_id}, dialect)
+            scopes, sign_in = set(signed_in.scopes), signed_in.number
         with self._lock:
+            if dialect.renewal_ends_tokens and sign_in is not None:
+                self._tokens = {
+                    text: token for text, token in self._tokens.items() if token.sign_in != sign_in
+                }
             now = time.monotonic()
             token = Token(
                 number=next(self._numbers),
@@ -85,6 +87,7 @@ class TokenDesk:
                 scopes=frozenset(scopes),
                 ready=now + dialect.token_warmup,
                 expires=now + dialect.token_lifetime,
+                sign_in=sign_in,
             )
             text = self._text(token)
             self._tokens[text] = token
@@ -95,6 +98,8 @@ class TokenDesk:
         }
         if dialect.token_shows_scope:
             answer["scope"] = " ".join(sorted(scopes))
+        if refresh_token is not None:
+            answer["refresh_token"] = refresh_token
         return answer, token
 
     def holder(self, authorization: str) -> Token | None:

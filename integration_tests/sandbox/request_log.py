@@ -12,8 +12,8 @@ from typing import Any
 class RequestRecord:
     """One request that arrived. It is in the log from its arrival; the rest is filled in later.
 
-    Secrets are never kept: the `Authorization` header and the client secret are replaced by markers
-    that name the token by number and scopes.
+    Secrets are never kept: the `Authorization` header is replaced by a marker that names the token
+    by number and scopes, and the secrets of a form by `<secret>`.
     """
 
     method: str

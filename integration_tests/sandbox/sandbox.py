@@ -8,11 +8,13 @@ from datetime import datetime, timezone
 from types import TracebackType
 from typing import Any
 
+from .clients import Client
+from .consent import OFFLINE_ACCESS
 from .control import Control
 from .dialect import Dialect
 from .factory import Plan, Spread, make_table
 from .faults import Faults
-from .oauth import Client, TokenDesk
+from .oauth import TokenDesk
 from .rate_limit import Bucket
 from .request_log import RequestLog, RequestRecord
 from .resources import ALL_SCOPES, RESOURCES
@@ -21,6 +23,9 @@ from .table import Table
 
 CLIENT_ID = "sandbox-client-5f0c2a9d"
 CLIENT_SECRET = "sandbox-secret-9b1e7c44d2a8f6e3"
+SIGN_IN_CLIENT_ID = "sandbox-sign-in-7d31f0b6"
+SIGN_IN_CLIENT_SECRET = "sandbox-sign-in-secret-04c8e95b1a7f"
+REDIRECT_URI = "https://airbyte.example.com/auth_flow"
 DEFAULT_ROWS: Mapping[str, int] = {
     "users": 120,
     "expense_reports": 300,
@@ -118,6 +123,22 @@ class Sandbox:
             **overrides,
         }
 
+    def add_sign_in_client(self, *scopes: str) -> dict[str, Any]:
+        """Set up an OAuth client through which users sign in, with `offline_access` and `scopes`.
+
+        Returns the connector configuration as it is before the user has signed in.
+        """
+        held = {OFFLINE_ACCESS, *scopes}
+        self.clients[SIGN_IN_CLIENT_ID] = Client(
+            SIGN_IN_CLIENT_SECRET, held, "authorization_code", frozenset({REDIRECT_URI})
+        )
+        return {
+            "instance_url": self.url,
+            "client_id": SIGN_IN_CLIENT_ID,
+            "client_secret": SIGN_IN_CLIENT_SECRET,
+            "credentials": {"auth_type": "authorization_code", "scopes": " ".join(scopes)},
+        }
+
     def start(self) -> Sandbox:
         """Begin to serve, on 127.0.0.1."""
         self._server = SandboxServer(self, self._port)
@@ -155,6 +176,10 @@ class Sandbox:
     def expire_tokens(self) -> None:
         """Make every token issued so far answer 401."""
         self.desk.expire_all()
+
+    def end_sign_ins(self) -> None:
+        """Make every refresh token issued so far invalid."""
+        self.desk.sign_ins.end_all()
 
     def before_each(self, callback: Callback) -> None:
         """Call `callback(sandbox, request)` before each resource request is answered."""

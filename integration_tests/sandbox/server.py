@@ -16,8 +16,10 @@ from urllib.parse import urlsplit
 
 from .api import Call, answer
 from .blueprint import encode
+from .clients import OAuthRefused
+from .consent import CONSENT_PATH, ConsentRefused
 from .faults import ANSWERS, PAGES, WIRES, Fault, Scene, retry_after_text
-from .oauth import OAuthRefused, Token, parse_form
+from .oauth import Token, parse_form
 from .query import parse_parameters
 from .reply import HTML, Reply, html_page, not_found, refuse
 from .request_log import RequestRecord
@@ -30,6 +32,7 @@ TOKEN_PATH = "/oauth2/token"
 CONTROL_PREFIX = "/_sandbox/"
 LOGIN_PATH = "/sessions/new"
 _DRIP_PIECES = 20
+_SECRET_FIELDS = {"client_secret", "code", "code_verifier", "refresh_token"}
 
 
 class SandboxServer(ThreadingHTTPServer):
@@ -120,8 +123,8 @@ class Handler(BaseHTTPRequestHandler):
             kind = authorization.partition(" ")[0]
             headers["authorization"] = f"{kind} {token or '<unknown>'}"
         form = parse_form(body) if path == TOKEN_PATH else {}
-        if "client_secret" in form:
-            form["client_secret"] = "<secret>"
+        for name in _SECRET_FIELDS & form.keys():
+            form[name] = "<secret>"
         record = RequestRecord(
             method=self.command,
             path=path,
@@ -202,6 +205,8 @@ class Handler(BaseHTTPRequestHandler):
         """What Coupa answers."""
         if record.resource == "oauth":
             return self._token(record, body) if self.command == "POST" else not_found()
+        if record.path == CONSENT_PATH:
+            return self._consent(record)
         if record.path == LOGIN_PATH:
             return Reply(200, html_page("Sign in"), HTML)
         accept = self.headers.get("Accept", "")
@@ -237,6 +242,13 @@ class Handler(BaseHTTPRequestHandler):
             return refuse(error.refusal, str(error), body=error.body)
         record.token, record.scopes = token.number, token.scopes
         return Reply(200, encode(answer_body))
+
+    def _consent(self, record: RequestRecord) -> Reply:
+        try:
+            target = self.server.sandbox.desk.sign_ins.consent(record.query)
+        except ConsentRefused:
+            return Reply(400, html_page("This client is not known"), HTML)
+        return Reply(302, b"", None, {"Location": target})
 
     def _send(self, reply: Reply) -> None:
         if reply.wire == "drop":

@@ -32,10 +32,11 @@ from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
-from source_coupa import oauth, scopes, source
+from source_coupa import scopes, source
 from source_coupa.components import fetchers, outages, pages, ranges, retriever, survey
+from source_coupa.oauth import endpoint, tokens
 
-CLOCKS = (oauth, scopes, pages, fetchers, outages, retriever)
+CLOCKS = (endpoint, tokens, scopes, pages, fetchers, outages, retriever)
 """The connector's modules that wait or measure time."""
 
 _SHORTER = 1_000

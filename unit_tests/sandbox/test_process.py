@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 import requests
 
+from integration_tests.airbyte_sign_in import Airbyte
+from integration_tests.reference.manifest import MANIFEST
 from unit_tests.sandbox.conftest import Start
 
 COMMAND = [sys.executable, "-m", "integration_tests.sandbox", "--seed", "3"]
 CONTROLLED = ["--control", "--rows", "users=12", "--no-rate-limit"]
+SPEC = MANIFEST["spec"]
 
 
 class Process:
@@ -63,6 +66,26 @@ def test_it_says_where_it_is(process: Process) -> None:
     assert process.hello["url"].startswith("http://localhost:")
     assert process.hello["config"].keys() == {"instance_url", "client_id", "client_secret"}
     assert process.get("users").json() == process.call("records", resource="users")
+
+
+def test_it_lets_users_sign_in() -> None:
+    command = [*COMMAND, *CONTROLLED, "--sign-in"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as popen:
+        running = Process(popen)
+        config = running.hello["config"]
+        form = {
+            "grant_type": "refresh_token",
+            "client_id": config["client_id"],
+            "client_secret": config["client_secret"],
+        }
+        signed_in = Airbyte(SPEC).authenticate(config)
+        form["refresh_token"] = signed_in["credentials"]["refresh_token"]
+        for status in (200, 400):
+            answer = running.session.post(f"{running.hello['url']}/oauth2/token", data=form)
+            assert answer.status_code == status
+            running.call("end_sign_ins")
+        running.session.close()
+        popen.send_signal(signal.SIGTERM)
 
 
 def test_rows(process: Process) -> None:

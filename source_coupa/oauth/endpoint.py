@@ -1,0 +1,169 @@
+"""Coupa's token endpoint.
+
+Coupa documents (Postman and OAuth articles, pages 0018 to 0020): `POST /oauth2/token`, a form with
+`grant_type` and, for client credentials, `scope` as one space-separated string; tokens live 86,399
+seconds and should be renewed every 20 hours; a token may need some seconds before resources accept
+it. Which status and body it answers to a wrong client, scope or refresh token is not documented.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import requests
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.sources.streams.call_rate import APIBudget
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from source_coupa import errors
+from source_coupa.config import CoupaConfig
+from source_coupa.http import new_session, send
+from source_coupa.oauth.tokens import RENEW_AT, Token
+from source_coupa.secrets import hide
+
+RETRY_WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
+"""Seconds between the attempts to get a token while the endpoint is down."""
+
+_DEFAULT_LIFETIME = 3600.0
+
+Explain = Callable[[int, str | None], Exception | None]
+"""What a refusal means to a grant type, from its HTTP status and its OAuth error code: "" if the
+endpoint gives none, None if it is no answer of an OAuth endpoint at all (a web page of a firewall,
+for example). None if it means nothing special."""
+
+
+class TokenAnswer(BaseModel):
+    """Coupa's answer to a granted token request."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    access_token: SecretStr = Field(min_length=1)
+    expires_in: float = Field(default=_DEFAULT_LIFETIME, gt=0)
+    scope: str | None = None
+    """What was granted, if it is not what was asked for (RFC 6749 section 5.1)."""
+    refresh_token: SecretStr | None = None
+
+    @field_validator("access_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        if not re.fullmatch("[!-~]+", value.get_secret_value()):
+            raise ValueError("no token")
+        return value
+
+
+class OAuthError(BaseModel):
+    """The body of a refused token request, by RFC 6749 section 5.2; Coupa documents none."""
+
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Granted:
+    """What the endpoint gave: a token that lives `lifetime` seconds, and a refresh token if it
+    sent one."""
+
+    token: Token
+    lifetime: float
+    refresh_token: SecretStr | None
+
+
+class TokenEndpoint:
+    """Asks for tokens, again while the endpoint is down."""
+
+    def __init__(self, config: CoupaConfig, retry_waits: Sequence[float]) -> None:
+        self._config = config
+        self._retry_waits = retry_waits
+        self._session = new_session()
+
+    def ask(self, grant: Mapping[str, str], explain: Explain, budget: APIBudget | None) -> Granted:
+        """A token for the fields of a grant; those that name the client are added.
+
+        Raises:
+            AirbyteTracedException: why there is none.
+            Exception: what `explain` makes of a refusal.
+        """
+        for wait in (*self._retry_waits, None):
+            try:
+                return self._ask_once(grant, explain, budget)
+            except AirbyteTracedException as error:
+                if wait is None or error.failure_type != FailureType.transient_error:
+                    raise
+                time.sleep(wait)
+        raise AssertionError("unreachable")
+
+    def _ask_once(
+        self, grant: Mapping[str, str], explain: Explain, budget: APIBudget | None
+    ) -> Granted:
+        config = self._config
+        secret = config.client_secret.get_secret_value()
+        hide(config.client_id)
+        hide(secret)
+        request = requests.Request(
+            "POST",
+            f"{config.instance_url}/oauth2/token",
+            data={
+                "grant_type": grant["grant_type"],
+                "client_id": config.client_id,
+                "client_secret": secret,
+                **grant,
+            },
+            headers={"Accept": "application/json"},
+            auth=_no_netrc,
+        )
+        asked = time.monotonic()
+        response = send(self._session, request, config=config, budget=budget)
+        if response.status_code == 200:
+            return self._read(response, asked)
+        raise self._explained(response, explain)
+
+    def _read(self, response: requests.Response, asked: float) -> Granted:
+        try:
+            answer = TokenAnswer.model_validate_json(response.content)
+        except ValidationError:
+            raise errors.not_coupa(
+                self._config.host, "its token endpoint answers without an access token"
+            ) from None
+        value = answer.access_token.get_secret_value()
+        hide(value)
+        if answer.refresh_token:
+            hide(answer.refresh_token.get_secret_value())
+        token = Token(
+            value=value,
+            minted=asked,
+            renew_at=asked + answer.expires_in * RENEW_AT,
+            told_scopes=frozenset(re.findall(r"[^\s,]+", answer.scope or "")),
+        )
+        return Granted(token, answer.expires_in, answer.refresh_token or None)
+
+    def _explained(self, response: requests.Response, explain: Explain) -> Exception:
+        host, status = self._config.host, response.status_code
+        if (failure := errors.refusal(host, response)) is not None:
+            return failure
+        code = _oauth_error(response) if status in (400, 401, 403) else None
+        if code in ("server_error", "temporarily_unavailable"):
+            return errors.unavailable(host, status)
+        if (explained := explain(status, code)) is not None:
+            return explained
+        if code is None:
+            return errors.not_coupa(host, f"its token endpoint answers with HTTP {status}")
+        if code == "invalid_client":
+            return errors.wrong_credentials(host)
+        return errors.token_refused(host, code)
+
+
+def _oauth_error(response: requests.Response) -> str | None:
+    if not response.content.strip():
+        return ""
+    try:
+        return OAuthError.model_validate_json(response.content).error
+    except ValidationError:
+        return None
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Keeps requests from adding credentials of a .netrc file."""
+    return request

@@ -1,0 +1,181 @@
+"""Access tokens, and how many threads share one."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import requests
+from airbyte_cdk.models import FailureType
+from airbyte_cdk.sources.streams.call_rate import APIBudget
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+from requests.auth import AuthBase
+
+from source_coupa import errors
+from source_coupa.components.outages import shared_outages
+from source_coupa.config import CoupaConfig
+
+WARM_UP = 8.0
+"""Seconds in which a fresh token may still be refused; Coupa advises to wait five before use."""
+
+RENEW_AT = 20 / 24
+"""The part of its life after which a token is renewed: Coupa advises 20 of 24 hours."""
+
+
+@dataclass(frozen=True)
+class Token(AuthBase):
+    """An access token that signs requests; `minted` and `renew_at` are seconds of the monotonic
+    clock."""
+
+    value: str = field(repr=False)
+    minted: float
+    renew_at: float
+    told_scopes: frozenset[str] = frozenset()
+    """The scopes that the endpoint says the token carries; empty if it does not say."""
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self.value}"
+        return request
+
+    @property
+    def is_warming_up(self) -> bool:
+        return time.monotonic() - self.minted < WARM_UP
+
+
+class ScopeRefusedError(Exception):
+    """The client was told that it does not hold a scope."""
+
+
+class TokenStore(ABC):
+    """The access tokens of a connection, kept and renewed. Safe to share between threads.
+
+    Attributes:
+        config: the settings.
+        scopes: all scopes that the connector's streams can use.
+        keep: takes the fields of `credentials` that a renewed sign-in changes; it would else be
+            lost with the process.
+    """
+
+    def __init__(self, config: CoupaConfig, scopes: Iterable[str]) -> None:
+        self.config = config
+        self.scopes = tuple(scopes)
+        self.keep: Callable[[Mapping[str, str]], None] | None = None
+
+    @abstractmethod
+    def token(self, scopes: Sequence[str], budget: APIBudget | None = None) -> Token:
+        """A token for a request that needs one of `scopes`.
+
+        Raises:
+            AirbyteTracedException: naming the scope if none of them is granted, or what else is
+                wrong with the sign-in, the host or the endpoint.
+        """
+
+    @abstractmethod
+    def held(self, budget: APIBudget | None = None) -> set[str]:
+        """Which of all scopes are granted; empty if only reading can tell.
+
+        Raises:
+            AirbyteTracedException: if there is an answer that is neither a token nor a refusal.
+        """
+
+    @abstractmethod
+    def reject(self, refused: Token) -> None:
+        """Forgets a token that a resource refused, unless it may only be too fresh to work."""
+
+    @abstractmethod
+    def nothing_to_read(self) -> AirbyteTracedException:
+        """What to say if no list can be read."""
+
+    @property
+    def possible_scopes(self) -> set[str]:
+        """The scopes that may be granted; what needs others need not be tried."""
+        return set(self.scopes)
+
+    def forget_stored(self) -> bool:
+        """Forgets a token that came with the settings, which may have been revoked since.
+
+        Returns:
+            Whether there was one, so that it is worth to try again.
+        """
+        return False
+
+
+class TokenSlot:
+    """Room for one token, which many threads use and one of them at a time renews.
+
+    A refusal of its scope and a `config_error` are final: they are not asked for again, since
+    credentials may get locked by that. Any other failure is shared by those that waited for it.
+    """
+
+    def __init__(
+        self,
+        config: CoupaConfig,
+        mint: Callable[[APIBudget | None], Token],
+        first: Token | None = None,
+    ) -> None:
+        """`mint` asks for a token; `first` is one that is there already."""
+        self._config = config
+        self._mint = mint
+        self._renewing = threading.Lock()
+        self._changing = threading.Lock()
+        self._token = first
+        self._is_refused = False
+        self._hopeless: str | None = None
+        self._failed: tuple[float, AirbyteTracedException] | None = None
+
+    def token(self, budget: APIBudget | None) -> Token:
+        """The token, renewed if it is due.
+
+        Raises:
+            ScopeRefusedError: if `mint` raised it, now or earlier.
+            AirbyteTracedException: why there is none.
+        """
+        waiting_since = time.monotonic()
+        with self._renewing:
+            self._raise_what_is_known(waiting_since)
+            token = self._token
+            if token is None or time.monotonic() >= token.renew_at:
+                token = self._renewed(budget)
+                with self._changing:
+                    self._token = token
+            return token
+
+    def drop(self, refused: Token) -> bool:
+        """Forgets `refused` if it is the token; does not wait for a renewal that is under way."""
+        with self._changing:
+            is_it = self._token is refused
+            if is_it:
+                self._token = None
+            return is_it
+
+    def _raise_what_is_known(self, waiting_since: float) -> None:
+        if self._failed is not None and self._failed[0] >= waiting_since:
+            # all attempts were made meanwhile: no thread that waited for them makes them anew
+            failure = self._failed[1]
+            raise type(failure)(
+                message=failure.message,
+                internal_message=failure.internal_message,
+                failure_type=failure.failure_type,
+            )
+        if self._is_refused:
+            raise ScopeRefusedError
+        if self._hopeless is not None:
+            raise errors.config_error(self._hopeless)
+
+    def _renewed(self, budget: APIBudget | None) -> Token:
+        began = time.monotonic()
+        try:
+            return self._mint(budget)
+        except ScopeRefusedError:
+            self._is_refused = True
+            raise
+        except AirbyteTracedException as error:
+            if error.failure_type == FailureType.config_error:
+                self._hopeless = error.message or ""
+            if isinstance(error, errors.HostDownError):
+                shared_outages(self._config).gave_up(began, is_certain=True)
+            self._failed = time.monotonic(), error
+            raise
