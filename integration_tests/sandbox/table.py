@@ -84,6 +84,7 @@ class Table:
         self._pool = pool
         self._rows = {row.id: row for row in rows}
         self._ids = sorted(self._rows)
+        self._highest = max(self._ids, default=0)
         self._clock = clock
         self._random = Random(f"{seed}/{resource.path}/edits")
         self._orders: OrderedDict[object, list[Row]] = OrderedDict()
@@ -139,6 +140,7 @@ class Table:
                 for id, created, updated in rows
             }
             self._ids = sorted(self._rows)
+            self._highest = max(self._ids, default=0)
             self._changed()
 
     def versions(self) -> dict[int, tuple[int | None, object]]:
@@ -157,14 +159,14 @@ class Table:
     ) -> int:
         """Add a row and return its id.
 
-        Without `record` the body is generated. What `record` lacks is filled in: the id is the next
-        free one, `created-at` and `updated-at` are now. A time is a text, printed as given, or an
-        aware datetime, printed in the record's zone. `owner` is the parent's id, one at random
-        without it.
+        Without `record` the body is generated. What `record` lacks is filled in: the id is one that
+        no row has had, `created-at` and `updated-at` are now. A time is a text, printed as given,
+        or an aware datetime, printed in the record's zone. `owner` is the parent's id, one at
+        random without it.
         """
         with self.lock:
             now = self._now()
-            free = self._ids[-1] + 1 if self._ids else 1
+            free = self._highest + 1
             body: Record = {"id": free, "created-at": now, "updated-at": now}
             if record is None:
                 second = int(now.timestamp())
@@ -177,6 +179,7 @@ class Table:
             row = _row(body)
             self._rows[row.id] = row
             insort(self._ids, row.id)
+            self._highest = max(self._highest, row.id)
             if self._parents is not None:
                 self.owners[row.id] = self._some_parent() if owner is None else owner
             self._attributes |= _attributes(body)

@@ -110,6 +110,13 @@ def test_adding_and_deleting() -> None:
         table.edit(top, id=5)
 
 
+def test_ids_are_not_given_again() -> None:
+    table = fixed().tables["users"]
+    last = table.ids()[-1]
+    table.delete(last)
+    assert table.add() == last + 1
+
+
 def test_edit_many(start: Start) -> None:
     table = start().sandbox.tables["invoices"]
     assert table.edit_many(table.ids()[:2], status="voided") == table.ids()[:2]
