@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 
 import pytest
 
+from . import postgres
+from .postgres import PostgresServer
 from .sandbox import Sandbox
 
 
@@ -15,3 +19,16 @@ def small_sandbox() -> Iterator[Sandbox]:
     rows = {"users": 60, "expense_reports": 60, "expense_lines": 120, "invoices": 120}
     with Sandbox(rows=rows) as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server; skips where none is installed, but not in CI where one could be."""
+    programs = postgres.programs()
+    if programs is None:
+        could_be_installed = os.geteuid() == 0 and shutil.which("apt-get") is not None
+        if os.environ.get("CI") == "true" and could_be_installed:
+            pytest.fail(postgres.MISSING)
+        pytest.skip(postgres.MISSING)
+    with postgres.started(programs) as server:
+        yield server

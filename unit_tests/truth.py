@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from airbyte_cdk.models import AirbyteStreamStatus
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, final_states, records_by_stream
+from integration_tests.reference.manifest import STREAMS
 from integration_tests.sandbox import Dialect, Record, Sandbox
 
 UNLIMITED = Dialect(rate_limit=None)
@@ -42,6 +44,52 @@ def truth(sandbox: Sandbox, stream: str) -> dict[int, Record]:
     """The records of a stream by id, as they are now and as messages print them."""
     records = sandbox.tables[RESOURCE_OF[stream]].records()
     return {record["id"]: as_message(record) for record in records}
+
+
+def lists_in(record: Record, path: list[str], added: Mapping[str, Any]) -> Iterator[Record]:
+    """The rows that a child table makes of a record, with the columns that `added` names."""
+    key, *rest = path
+    for place, item in enumerate(record.get(key) or (), 1):
+        if rest:
+            outer = key.replace("-", "_").removesuffix("s")
+            carried = {f"{outer}_id": item["id"], f"{outer}_position": place}
+            yield from lists_in(item, rest, {**added, **carried})
+        else:
+            row = {**added, "list_position": place}
+            for name, value in as_message(item).items():
+                if name not in row:
+                    row[name] = value
+                elif row[name] != value:
+                    row[f"{name}_2"] = value
+            yield row
+
+
+def truth_of(sandbox: Sandbox, name: str) -> list[Record]:
+    """The records of any stream, as they are now and as messages print them."""
+    stream = next(stream for stream in STREAMS if stream.name == name)
+    table = sandbox.tables[stream.path]
+    if stream.rows:
+        return [
+            as_message(row)
+            for record in table.records()
+            for row in lists_in(
+                record,
+                stream.rows.split("."),
+                {
+                    f"{stream.parent}_id": record["id"],
+                    f"{stream.parent}_updated_at": record["updated-at"],
+                },
+            )
+        ]
+    records = [as_message(record) for record in table.records()]
+    if stream.nested:
+        return [{f"{stream.parent}_id": table.owners[r["id"]], **r} for r in records]
+    return records
+
+
+def in_order(record: Record) -> str:
+    """A text by which records can be sorted."""
+    return json.dumps(record, sort_keys=True)
 
 
 def as_message(record: Record) -> Record:
