@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
 from . import postgres
 from .postgres import PostgresServer
+from .reference.manifest import ROOT
 from .sandbox import Sandbox
 
 
@@ -32,3 +34,12 @@ def postgres_server() -> Iterator[PostgresServer]:
         pytest.skip(postgres.MISSING)
     with postgres.started(programs) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def venv_sync() -> None:
+    """The environment of `bin/sync`; makes it where it is not there yet."""
+    run = subprocess.run([ROOT / "bin" / "sync", "--help"], capture_output=True, text=True)
+    if "no Python from 3.10 to 3.12" in run.stderr:
+        pytest.skip("PyAirbyte needs a Python from 3.10 to 3.12")
+    assert run.returncode == 0, run.stderr

@@ -84,7 +84,7 @@ def started(folder_of_programs: Path) -> Iterator[PostgresServer]:
             stdout=subprocess.DEVNULL,
             **identity,
         )
-        port = _free_port()
+        port = free_port()
         control: list[str | Path] = [folder_of_programs / "pg_ctl"]
         control += ["-D", folder / "data", "--wait", "--silent"]
         settings = (
@@ -116,7 +116,8 @@ def _identity() -> Mapping[str, Any]:
     raise RuntimeError("there is no user under whom PostgreSQL could run")
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -20,6 +18,7 @@ from .full_records import add_full_records
 from .harness import ALL_STREAMS, RESOURCE_OF
 from .postgres import PASSWORD
 from .sandbox import Dialect, Fault, Sandbox
+from .sync_command import run_sync
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,21 +30,6 @@ def sandbox() -> Iterator[Sandbox]:
     rows = {"users": 60, "expense_reports": 60, "expense_lines": 120, "invoices": 130}
     with Sandbox(rows=rows, dialect=Dialect(rate_limit=None)) as sandbox:
         yield sandbox
-
-
-def _sync(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs `bin/sync` in `folder`; makes its environment first where that is not there yet."""
-    run = subprocess.run(
-        [ROOT / "bin" / "sync", *arguments],
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    if "no Python from 3.10 to 3.12" in run.stderr:
-        pytest.skip("PyAirbyte needs a Python from 3.10 to 3.12")
-    return run
 
 
 def _config_file(folder: Path, sandbox: Sandbox, **overrides: Any) -> str:
@@ -86,7 +70,7 @@ def test_tables_equal_the_instance_after_every_sync(
     config = _config_file(tmp_path, sandbox, lookback_window_hours=0)
     arguments = ("--config", config, "--streams", *LOADED, "--database", database.argument)
 
-    run = _sync(tmp_path, *arguments, "--once")
+    run = run_sync(tmp_path, *arguments, "--once")
     assert run.returncode == 0, run.stderr
     _assert_holds(database, sandbox)
     for secret in (sandbox.config()["client_secret"], PASSWORD, quote(PASSWORD, safe="")):
@@ -97,7 +81,7 @@ def test_tables_equal_the_instance_after_every_sync(
         assert table.edit_many(3), stream
         table.add()
     sandbox.requests.clear()
-    run = _sync(tmp_path, *arguments, "--once")
+    run = run_sync(tmp_path, *arguments, "--once")
     assert run.returncode == 0, run.stderr
     _assert_holds(database, sandbox)
     for resource in RESOURCE_OF.values():
@@ -112,7 +96,7 @@ def _assert_holds(database: Database, sandbox: Sandbox) -> None:
 
 
 def test_selected_streams_alone_are_synced(tmp_path: Path, sandbox: Sandbox) -> None:
-    run = _sync(
+    run = run_sync(
         tmp_path,
         *("--config", _config_file(tmp_path, sandbox)),
         *("--streams", "users,expenses", "--database", "other.duckdb"),
@@ -131,7 +115,7 @@ def test_a_failing_stream_is_told_and_the_others_are_stored(
     sandbox.faults.add(Fault("status", resource="invoices", status=403))
     config = _config_file(tmp_path, sandbox)
     arguments = ("--config", config, "--database", database.argument)
-    run = _sync(tmp_path, *arguments, "--streams", *ALL_STREAMS)
+    run = run_sync(tmp_path, *arguments, "--streams", *ALL_STREAMS)
     assert run.returncode == 1
     error = run.stderr[run.stderr.index("error: ") :]
     assert "invoices" in error
@@ -161,7 +145,7 @@ def test_a_wrong_input_gives_one_sentence(
     (tmp_path / "right.json").write_text(json.dumps(sandbox.config()))
     wrong = sandbox.config(client_secret="not-the-secret-4b7d10c2")
     (tmp_path / "wrong.json").write_text(json.dumps(wrong))
-    run = _sync(tmp_path, *arguments)
+    run = run_sync(tmp_path, *arguments)
     assert run.returncode == 1
     [line] = run.stderr.splitlines()
     assert line.startswith("error: ")
@@ -170,7 +154,7 @@ def test_a_wrong_input_gives_one_sentence(
 
 
 def test_demo_shows_rows_a_query_and_the_changes(tmp_path: Path) -> None:
-    run = _sync(tmp_path)
+    run = run_sync(tmp_path)
     assert run.returncode == 0, run.stderr
     assert "All 40 records that were edited or added came." in run.stdout
     counts = DuckDBFile(tmp_path / "coupa.duckdb").rows(

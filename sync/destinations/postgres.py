@@ -69,7 +69,7 @@ class PostgreSQLDatabase:
     def sentence(self, error: BaseException) -> str | None:
         for cause in causes(error):
             if isinstance(cause, psycopg.Error):
-                reason = cause.diag.message_primary or _last_line(cause)
+                reason = cause.diag.message_primary or _reason(cause)
                 return f"{self.title} could not be written: {reason}"
         return None
 
@@ -109,10 +109,10 @@ class PostgreSQLDatabase:
             return f"There is no user {user} on {host}: correct the address, or create the user."
         if any(sign in text for sign in _UNREACHABLE):
             return (
-                f"{self.title} cannot be reached ({_last_line(error)}): check its host and port, "
+                f"{self.title} cannot be reached ({_reason(error)}): check its host and port, "
                 "and that the server runs and lets this machine connect."
             )
-        return f"{self.title} cannot be opened: {_last_line(error)}"
+        return f"{self.title} cannot be opened: {_reason(error)}"
 
     def _lock(self, connection: psycopg.Connection, schema: str) -> None:
         """Keeps other syncs out of the schema as long as the connection lasts."""
@@ -191,7 +191,9 @@ def _row(connection: psycopg.Connection, query: str, *values: object) -> tuple[A
     return connection.execute(query, values).fetchone() or ()
 
 
-def _last_line(error: BaseException) -> str:
-    """libpq tells of each address that it tried in a line; without what is said of all."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1].rpartition(" failed: ")[2].rstrip(".") if lines else type(error).__name__
+def _reason(error: BaseException) -> str:
+    """What libpq says of the last address that it tried, without its advice in the next line."""
+    text = str(error).strip()
+    tried = re.findall(r"(?:connection is bad|connection failed|.* failed): (.+)", text)
+    reason = (tried[-1] if tried else text).partition("\n")[0]
+    return reason.rpartition(" failed: ")[2].strip().rstrip(".")
