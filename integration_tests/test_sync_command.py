@@ -135,6 +135,9 @@ def test_a_failing_stream_is_told_and_the_others_are_stored(
         (("--config", "right.json", "--streams", "nothing"), "There is no stream nothing that"),
         (("--config", "right.json", "--database", "text.json"), "text.json is not a DuckDB file."),
         (("--config", "right.json", "--database", "absent/x.duckdb"), "No such file or directory"),
+        (("--config", "right.json", "--schema", "coupa"), "cannot tell schema coupa from the file"),
+        (("--config", "right.json", "--schema", "My-Data"), "The name of a schema has lower-case"),
+        (("--once",), "--schema and --once need --config"),
     ],
 )
 def test_a_wrong_input_gives_one_sentence(

@@ -28,6 +28,11 @@ class DuckDBFile:
 
     @contextmanager
     def claimed(self, schema: str, *, demo: bool) -> Iterator[None]:
+        if schema == Path(self.path).name.partition(".")[0]:
+            raise SyncError(
+                f"DuckDB cannot tell schema {schema} from the file {self.path}: choose another "
+                "name for one of them, with --schema or --database."
+            )
         # DuckDB itself lets one process write
         try:
             with duckdb.connect(self.path) as file:
