@@ -111,18 +111,38 @@ def _run(
         schema = chosen_schema(options.schema)
     instance = "the sandbox" if demo else str(config.get("instance_url"))
     console.print(f"Syncing {escape(instance)} into {escape(destination.title)}, schema {schema}.")
-    with destination.claimed(schema, demo=bool(demo)):
-        # PyAirbyte takes seconds to import, which a wrong file name should not
-        from sync import client
-
-        with client.opened(config, destination=destination, schema=schema) as coupa:
-            coupa.check()
-            named = [name for names in options.streams for name in names.split(",") if name]
-            coupa.select(named or (list(sandbox.RESOURCE_OF_STREAM) if demo else []))
-            result = _sync(console, coupa, "Sync" if options.once else "First sync")
-            if not options.once:
-                result = _sync_again(console, coupa, destination, demo, result)
+    try:
+        with destination.claimed(schema, demo=bool(demo)):
+            result = _sync_into(console, options, config, destination, schema, demo)
+    except SyncError:
+        raise
+    except Exception as error:
+        sentence = destination.sentence(error)
+        if sentence is None:
+            raise
+        raise SyncError(sentence) from None
     _tell_database(console, destination, schema, result)
+
+
+def _sync_into(
+    console: Console,
+    options: argparse.Namespace,
+    config: dict[str, Any],
+    destination: Destination,
+    schema: str,
+    demo: sandbox.Sandbox | None,
+) -> client.SyncResult:
+    # PyAirbyte takes seconds to import, which a wrong file name should not
+    from sync import client
+
+    with client.opened(config, destination=destination, schema=schema) as coupa:
+        coupa.check()
+        named = [name for names in options.streams for name in names.split(",") if name]
+        coupa.select(named or (list(sandbox.RESOURCE_OF_STREAM) if demo else []))
+        result = _sync(console, coupa, "Sync" if options.once else "First sync")
+        if not options.once:
+            result = _sync_again(console, coupa, destination, demo, result)
+    return result
 
 
 def _sync_again(

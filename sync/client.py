@@ -93,31 +93,21 @@ class Client:
     def sync(self) -> SyncResult:
         """Brings what changed since the last sync into this schema, everything at first.
 
-        Streams that were read to their end are stored even if others fail.
-
-        Raises:
-            SyncError: if the database fails.
+        Streams that were read to their end are stored even if others fail. Errors of the database
+        are left to Destination.sentence.
         """
         self._told.clear()
         failures: Sequence[str] = ()
+        for table in self._tables.values():
+            table.remember()
         try:
-            for table in self._tables.values():
-                table.remember()
-            try:
-                self._source.read(cache=self._cache)
-            except exceptions.PyAirbyteError as error:
-                self._raise_if_of_database(error)
-                failures = self._sentences(error)
-            results = [self._tables[stream].result() for stream in self.streams]
-        except Exception as error:
-            self._raise_if_of_database(error)
-            raise
+            self._source.read(cache=self._cache)
+        except exceptions.PyAirbyteError as error:
+            if self._destination.sentence(error):
+                raise
+            failures = self._sentences(error)
+        results = [self._tables[stream].result() for stream in self.streams]
         return SyncResult(results, self._destination.notes(self._cache), failures)
-
-    def _raise_if_of_database(self, error: Exception) -> None:
-        sentence = self._destination.sentence(error)
-        if sentence:
-            raise SyncError(sentence) from None
 
     def changed_ids(self, stream: str) -> frozenset[int]:
         """The ids of the records of `stream` that the last sync brought new or updated."""
@@ -140,11 +130,7 @@ _SUMMARY = "During the sync, the following streams did not sync successfully"
 
 @contextmanager
 def opened(config: dict[str, Any], *, destination: Destination, schema: str) -> Iterator[Client]:
-    """A client for the instance of `config` that writes into `schema`, which is claimed.
-
-    Raises:
-        SyncError: if the database fails.
-    """
+    """A client for the instance of `config` that writes into `schema`, which is claimed."""
     with redirect_stderr(io.StringIO()):
         source = airbyte.get_source("source-coupa", config=config, local_executable=CONNECTOR)
     with (
