@@ -211,8 +211,18 @@ def test_terraform_sets_what_the_connector_knows() -> None:
         [stream] = [stream for stream in STREAMS if stream.name == name]
         wanted = "incremental_deduped_history" if stream.cursor else "full_refresh_overwrite"
         assert mode == wanted, name
-    [definition] = resources["airbyte_source_definition"].values()
-    assert re.fullmatch(r"\d+\.\d+\.\d+", definition["docker_image_tag"])
+
+
+def test_images_have_the_tag_of_this_version() -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    [version] = re.findall(r'^version = "(.+)"$', text, re.M)
+    named = [
+        tag
+        for each in (*blocks("bash"), *blocks("hcl"))
+        for tag in re.findall(r'(?:source-coupa:|docker_image_tag *= *")([\w.]+)', each.text)
+    ]
+    assert named
+    assert set(named) == {version}
 
 
 def test_terraform_refers_to_nothing_that_is_missing() -> None:
