@@ -1,18 +1,24 @@
-"""`bin/sync`: the whole way from Coupa through PyAirbyte into DuckDB."""
+"""`bin/sync`: the whole way from Coupa through PyAirbyte into DuckDB and PostgreSQL."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
+from unit_tests.truth import truth_of
+
+from .databases import Database, DuckDBFile, PostgresDatabase, assert_holds, schema_name
+from .full_records import add_full_records
 from .harness import ALL_STREAMS, RESOURCE_OF
+from .postgres import PASSWORD
 from .sandbox import Dialect, Fault, Sandbox
+from .sync_command import run_sync
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,115 +32,97 @@ def sandbox() -> Iterator[Sandbox]:
         yield sandbox
 
 
-def _sync(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs `bin/sync` in `folder`; makes its environment first where that is not there yet."""
-    run = subprocess.run(
-        [ROOT / "bin" / "sync", *arguments],
-        cwd=folder,
-        env={**os.environ, "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    if "no Python from 3.10 to 3.12" in run.stderr:
-        pytest.skip("PyAirbyte needs a Python from 3.10 to 3.12")
-    return run
-
-
 def _config_file(folder: Path, sandbox: Sandbox, **overrides: Any) -> str:
     path = folder / "config.json"
     path.write_text(json.dumps(sandbox.config(**overrides)))
     return str(path)
 
 
-def _query(database: Path, sql: str) -> list[list[Any]]:
-    """The rows of a query, asked by the Python that has DuckDB."""
-    program = (
-        "import duckdb, json, sys; file, sql = sys.argv[1:]; "
-        "print(json.dumps(duckdb.connect(file, read_only=True).execute(sql).fetchall()))"
-    )
-    answer = subprocess.run(
-        [ROOT / ".venv-sync" / "bin" / "python", "-c", program, str(database), sql],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    rows: list[list[Any]] = json.loads(answer.stdout)
-    return rows
+@pytest.fixture(params=["DuckDB", "PostgreSQL"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Database:
+    if request.param == "DuckDB":
+        return DuckDBFile(tmp_path / "coupa.duckdb")
+    return PostgresDatabase(request.getfixturevalue("postgres_server"))
 
 
-def _schema_of(sandbox: Sandbox) -> str:
-    return sandbox.url.removeprefix("http://").replace(":", "_")
+LOADED = (
+    *("users", "user_roles", "expenses", "expense_lines", "invoices", "invoice_lines"),
+    *("invoice_line_tax_lines", "currencies", "tax_codes"),
+)
+"""Lists, child tables, one of them with a key of two columns, a list without a cursor, numbers."""
+
+TRAPS = (
+    {"invoice-number": "00123", "internal-note": "567.070", "version": 2**53 + 1},
+    {"invoice-number": "1e3", "internal-note": "2024-01-01", "version": None},
+    {"invoice-number": "", "internal-note": 'a\tb\nc\\N "d" \u2028 {} é', "tax-rate": 0.1},
+    {"invoice-number": "NaN", "internal-note": "null", "discount-percent": 1.23456789012345},
+    {"created-at": "2024-03-10T12:30:00+05:30", "custom-fields": {"a": [1, None, {"b": "007"}]}},
+)
+"""Values that a loader may take for others."""
 
 
-def _assert_equals_truth(database: Path, sandbox: Sandbox) -> None:
-    for stream in ALL_STREAMS:
-        rows = _query(
-            database, f"SELECT id, epoch(updated_at)::BIGINT FROM {_schema_of(sandbox)}.{stream}"
-        )
-        truth = sandbox.tables[RESOURCE_OF[stream]].stamps()
-        assert len(rows) == len(truth), stream
-        assert dict(rows) == truth, stream
+def test_tables_equal_the_instance_after_every_sync(
+    tmp_path: Path, sandbox: Sandbox, database: Database
+) -> None:
+    add_full_records(sandbox, datetime.now(timezone.utc) - timedelta(days=1))
+    for values in TRAPS:
+        sandbox.tables["invoices"].add(values)
+    config = _config_file(tmp_path, sandbox, lookback_window_hours=0)
+    arguments = ("--config", config, "--streams", *LOADED, "--database", database.argument)
 
-
-def test_tables_equal_the_instance_after_every_sync(tmp_path: Path, sandbox: Sandbox) -> None:
-    database = tmp_path / "coupa.duckdb"
-    config = _config_file(tmp_path, sandbox)
-
-    run = _sync(tmp_path, "--config", config, "--streams", *ALL_STREAMS)
+    run = run_sync(tmp_path, *arguments, "--once")
     assert run.returncode == 0, run.stderr
-    _assert_equals_truth(database, sandbox)
-    assert sandbox.config()["client_secret"] not in run.stdout + run.stderr
+    _assert_holds(database, sandbox)
+    for secret in (sandbox.config()["client_secret"], PASSWORD, quote(PASSWORD, safe="")):
+        assert secret not in run.stdout + run.stderr
 
     for stream in ALL_STREAMS:
         table = sandbox.tables[RESOURCE_OF[stream]]
         assert table.edit_many(3), stream
         table.add()
     sandbox.requests.clear()
-    run = _sync(tmp_path, "--config", config, "--streams", *ALL_STREAMS)
+    run = run_sync(tmp_path, *arguments, "--once")
     assert run.returncode == 0, run.stderr
-    _assert_equals_truth(database, sandbox)
-    rows = sum(request.rows or 0 for request in sandbox.requests_for("invoices"))
-    assert rows < 100, "the state of the first run must be used"
+    _assert_holds(database, sandbox)
+    for resource in RESOURCE_OF.values():
+        rows = sum(request.rows or 0 for request in sandbox.requests_for(resource))
+        assert 4 <= rows < 40, "the state of the first run must be used"
 
-    [[kind]] = _query(
-        database,
-        "SELECT data_type FROM information_schema.columns WHERE table_name = 'invoices' "
-        f"AND column_name = 'updated_at' AND table_schema = '{_schema_of(sandbox)}'",
-    )
-    assert kind == "TIMESTAMP WITH TIME ZONE"
+
+def _assert_holds(database: Database, sandbox: Sandbox) -> None:
+    truth = {stream: truth_of(sandbox, stream) for stream in LOADED}
+    assert all(truth.values())
+    assert_holds(database, schema_name(sandbox), truth)
 
 
 def test_selected_streams_alone_are_synced(tmp_path: Path, sandbox: Sandbox) -> None:
-    run = _sync(
+    run = run_sync(
         tmp_path,
         *("--config", _config_file(tmp_path, sandbox)),
         *("--streams", "users,expenses", "--database", "other.duckdb"),
     )
     assert run.returncode == 0, run.stderr
-    tables = _query(
-        tmp_path / "other.duckdb",
+    tables = DuckDBFile(tmp_path / "other.duckdb").rows(
         "SELECT table_name FROM information_schema.tables WHERE table_name NOT LIKE '\\_%' "
         "ESCAPE '\\' ORDER BY table_name",
     )
-    assert tables == [["expenses"], ["users"]]
+    assert [row["table_name"] for row in tables] == ["expenses", "users"]
 
 
 def test_a_failing_stream_is_told_and_the_others_are_stored(
-    tmp_path: Path, sandbox: Sandbox
+    tmp_path: Path, sandbox: Sandbox, database: Database
 ) -> None:
     sandbox.faults.add(Fault("status", resource="invoices", status=403))
     config = _config_file(tmp_path, sandbox)
-    run = _sync(tmp_path, "--config", config, "--streams", *ALL_STREAMS)
+    arguments = ("--config", config, "--database", database.argument)
+    run = run_sync(tmp_path, *arguments, "--streams", *ALL_STREAMS)
     assert run.returncode == 1
     error = run.stderr[run.stderr.index("error: ") :]
     assert "invoices" in error
     assert "Traceback" not in run.stderr
     for stream in ("users", "expenses", "expense_lines"):
-        [[count]] = _query(
-            tmp_path / "coupa.duckdb", f"SELECT count(*) FROM {_schema_of(sandbox)}.{stream}"
-        )
-        assert count == len(sandbox.tables[RESOURCE_OF[stream]])
+        [row] = database.rows(f"SELECT count(*) AS rows FROM {schema_name(sandbox)}.{stream}")
+        assert row["rows"] == len(sandbox.tables[RESOURCE_OF[stream]])
 
 
 @pytest.mark.parametrize(
@@ -147,6 +135,9 @@ def test_a_failing_stream_is_told_and_the_others_are_stored(
         (("--config", "right.json", "--streams", "nothing"), "There is no stream nothing that"),
         (("--config", "right.json", "--database", "text.json"), "text.json is not a DuckDB file."),
         (("--config", "right.json", "--database", "absent/x.duckdb"), "No such file or directory"),
+        (("--config", "right.json", "--schema", "coupa"), "cannot tell schema coupa from the file"),
+        (("--config", "right.json", "--schema", "My-Data"), "The name of a schema has lower-case"),
+        (("--once",), "--schema and --once need --config"),
     ],
 )
 def test_a_wrong_input_gives_one_sentence(
@@ -157,7 +148,7 @@ def test_a_wrong_input_gives_one_sentence(
     (tmp_path / "right.json").write_text(json.dumps(sandbox.config()))
     wrong = sandbox.config(client_secret="not-the-secret-4b7d10c2")
     (tmp_path / "wrong.json").write_text(json.dumps(wrong))
-    run = _sync(tmp_path, *arguments)
+    run = run_sync(tmp_path, *arguments)
     assert run.returncode == 1
     [line] = run.stderr.splitlines()
     assert line.startswith("error: ")
@@ -166,15 +157,19 @@ def test_a_wrong_input_gives_one_sentence(
 
 
 def test_demo_shows_rows_a_query_and_the_changes(tmp_path: Path) -> None:
-    run = _sync(tmp_path)
+    run = run_sync(tmp_path)
     assert run.returncode == 0, run.stderr
     assert "All 40 records that were edited or added came." in run.stdout
-    counts = dict(
-        _query(
-            tmp_path / "coupa.duckdb",
-            " UNION ALL ".join(f"SELECT '{s}', count(*) FROM sandbox.{s}" for s in ALL_STREAMS),
+    counts = DuckDBFile(tmp_path / "coupa.duckdb").rows(
+        " UNION ALL ".join(
+            f"SELECT '{s}' AS name, count(*) AS rows FROM sandbox.{s}" for s in ALL_STREAMS
         )
     )
-    assert counts == {"users": 401, "expenses": 802, "expense_lines": 2_004, "invoices": 3_005}
+    assert {row["name"]: row["rows"] for row in counts} == {
+        "users": 401,
+        "expenses": 802,
+        "expense_lines": 2_004,
+        "invoices": 3_005,
+    }
     for word in ("First sync", "SELECT", "Second sync", "coupa.duckdb"):
         assert word in run.stdout

@@ -1,1 +1,1 @@
-"""What `bin/sync` does: Coupa into a DuckDB file, with the real Airbyte client."""
+"""What `bin/sync` does: Coupa into a database, with the real Airbyte client."""

@@ -13,16 +13,23 @@ from rich.console import Console
 from rich.markup import escape
 
 from sync import report, sandbox
+from sync.destinations import Destination, destination_of
 from sync.errors import SyncError
-from sync.settings import load_config, schema_name, without_secrets
+from sync.settings import (
+    chosen_schema,
+    load_config,
+    schema_name,
+    secrets_of,
+    without_secrets,
+)
 
 if TYPE_CHECKING:
     from sync import client
 
 _DESCRIPTION = """\
-Syncs streams from Coupa into a DuckDB file, then syncs again to show that only changes come.
-Without --config, from a sandbox that is started for it and in which records are edited in
-between."""
+Syncs streams from Coupa into a DuckDB file or a PostgreSQL database, then syncs again to show that
+only changes come. Without --config, from a sandbox that is started for it and in which records are
+edited in between."""
 
 
 _READ_AGAIN = (
@@ -36,16 +43,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     console = Console(highlight=False)
     config: dict[str, Any] = {}
+    secrets: list[str] = []
     try:
         if options.config:
             config = load_config(options.config)
+            secrets += secrets_of(config)
+        elif options.schema or options.once:
+            raise SyncError("--schema and --once need --config: they are for real instances.")
+        destination = destination_of(options.database)
+        secrets += destination.secrets
         with nullcontext() if options.config else sandbox.started() as demo:
             if demo:
                 # nothing is read twice, so that the second sync shows exactly what was edited
                 config = {**demo.config, "lookback_window_hours": 0}
-            _sync_twice(console, options, config, demo)
+            _run(console, options, config, destination, demo)
     except SyncError as error:
-        print(f"error: {without_secrets(str(error), config)}", file=sys.stderr)
+        print(f"error: {without_secrets(str(error), secrets)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped. Streams that were complete are stored.", file=sys.stderr)
@@ -71,42 +84,84 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--database",
-        type=Path,
-        default=Path("coupa.duckdb"),
-        metavar="FILE",
-        help="the DuckDB file to write (%(default)s in this folder)",
+        default="coupa.duckdb",
+        metavar="FILE|ADDRESS",
+        help="where to write: a DuckDB file (%(default)s in this folder), or a PostgreSQL "
+        "database such as postgresql://user@host:5432/database, whose password can also stand in "
+        "PGPASSWORD or ~/.pgpass",
     )
+    parser.add_argument(
+        "--schema",
+        metavar="NAME",
+        help="the schema for the tables; named after the instance if left out",
+    )
+    parser.add_argument("--once", action="store_true", help="sync once, as a scheduled job does")
     return parser.parse_args(arguments)
 
 
-def _sync_twice(
+def _run(
     console: Console,
     options: argparse.Namespace,
     config: dict[str, Any],
+    destination: Destination,
     demo: sandbox.Sandbox | None,
 ) -> None:
+    schema = "sandbox" if demo else schema_name(config)
+    if options.schema:
+        schema = chosen_schema(options.schema)
+    instance = "the sandbox" if demo else str(config.get("instance_url"))
+    console.print(f"Syncing {escape(instance)} into {escape(destination.title)}, schema {schema}.")
+    try:
+        with destination.claimed(schema, demo=bool(demo)):
+            result = _sync_into(console, options, config, destination, schema, demo)
+    except SyncError:
+        raise
+    except Exception as error:
+        sentence = destination.sentence(error)
+        if sentence is None:
+            raise
+        raise SyncError(sentence) from None
+    _tell_database(console, destination, schema, result)
+
+
+def _sync_into(
+    console: Console,
+    options: argparse.Namespace,
+    config: dict[str, Any],
+    destination: Destination,
+    schema: str,
+    demo: sandbox.Sandbox | None,
+) -> client.SyncResult:
     # PyAirbyte takes seconds to import, which a wrong file name should not
     from sync import client
 
-    schema = "sandbox" if demo else schema_name(config)
-    database: Path = options.database
-    instance = "the sandbox" if demo else str(config.get("instance_url"))
-    console.print(f"Syncing {escape(instance)} into {database}, schema {schema}.")
-    with client.opened(config, database=database, schema=schema, empty=bool(demo)) as coupa:
+    with client.opened(config, destination=destination, schema=schema) as coupa:
         coupa.check()
         named = [name for names in options.streams for name in names.split(",") if name]
         coupa.select(named or (list(sandbox.RESOURCE_OF_STREAM) if demo else []))
-        first = _sync(console, coupa, "First sync")
-        sql = report.query_for(first)
-        if sql:
-            report.show_query(console, sql, coupa.query(sql))
-        edits = demo.edit() if demo else {}
-        _tell_edits(console, {name: edits[name] for name in coupa.streams if name in edits})
-        second = _sync(console, coupa, "Second sync")
-        if demo:
-            _compare(console, coupa, edits)
+        result = _sync(console, coupa, "Sync" if options.once else "First sync")
+        if not options.once:
+            result = _sync_again(console, coupa, destination, demo, result)
+    return result
+
+
+def _sync_again(
+    console: Console,
+    coupa: client.Client,
+    destination: Destination,
+    demo: sandbox.Sandbox | None,
+    first: client.SyncResult,
+) -> client.SyncResult:
+    sql = report.query_for(first, destination.decimal)
+    if sql:
+        report.show_query(console, sql, coupa.query(sql))
+    edits = demo.edit() if demo else {}
+    _tell_edits(console, {name: edits[name] for name in coupa.streams if name in edits})
+    second = _sync(console, coupa, "Second sync")
+    if demo:
+        _compare(console, coupa, edits)
     console.print(_READ_AGAIN)
-    _tell_database(console, database, schema, second)
+    return second
 
 
 def _sync(console: Console, coupa: client.Client, title: str) -> client.SyncResult:
@@ -150,17 +205,11 @@ def _compare(
 
 
 def _tell_database(
-    console: Console, database: Path, schema: str, result: client.SyncResult
+    console: Console, destination: Destination, schema: str, result: client.SyncResult
 ) -> None:
     table = next((stream.stream for stream in result.streams if stream.rows), None)
-    console.print(f"\nThe data is in {database.resolve()}, schema {schema}.")
+    console.print(f"\nThe data is in {escape(destination.title)}, schema {schema}.")
     if table:
-        statement = f"FROM {schema}.{table} LIMIT 10"
-        console.print("Open it with the DuckDB command line, or with the Python that is here:")
-        console.print(f'  duckdb {database} -c "{statement}"')
-        python = sandbox.ROOT / ".venv-sync" / "bin" / "python"
-        console.print(
-            f"  {python} -c 'import duckdb; "
-            f'duckdb.connect("{database}", read_only=True).sql("{statement}").show()\'',
-            soft_wrap=True,
-        )
+        console.print("Look at it with:")
+        for command in destination.how_to_open(schema, table):
+            console.print(f"  {command}", markup=False, soft_wrap=True)

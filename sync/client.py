@@ -1,4 +1,4 @@
-"""PyAirbyte as it is used here: one connector, one DuckDB file, sync after sync."""
+"""PyAirbyte as it is used here: one connector, one schema of a database, sync after sync."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import airbyte
-import duckdb
 from airbyte import exceptions
 
-from sync.cache import DuckDB
+from sync.changes import StreamResult, Table, rows
+from sync.destinations import Destination
 from sync.errors import SyncError
 from sync.sandbox import ROOT
 
@@ -23,37 +22,24 @@ CONNECTOR = ROOT / ".venv" / "bin" / "source-coupa"
 
 
 @dataclass(frozen=True)
-class StreamResult:
-    """One stream after a sync.
-
-    `rows` are in its table. This sync brought `new` ones, `updated` ones, whose `updated_at`
-    moved, and `again` those that had not changed. `latest` is the last `updated_at`, None where
-    the table is empty.
-    """
-
-    stream: str
-    rows: int
-    new: int
-    updated: int
-    again: int
-    latest: datetime | None
-
-
-@dataclass(frozen=True)
 class SyncResult:
-    """What one sync brought, and the connector's sentences about what went wrong."""
+    """What one sync brought, what to know of it, and the connector's sentences about what went
+    wrong."""
 
     streams: Sequence[StreamResult]
+    notes: Sequence[str]
     failures: Sequence[str]
 
 
 class Client:
-    """One instance, synced into one schema of a DuckDB file. Made by `opened`."""
+    """One instance, synced into one schema of a database. Made by `opened`."""
 
-    def __init__(self, source: Any, cache: Any, connection: Any) -> None:
+    def __init__(self, source: Any, cache: Any, connection: Any, destination: Destination) -> None:
+        self._destination = destination
         self._source = source
         self._cache = cache
         self._connection = connection
+        self._tables: dict[str, Table] = {}
         self._told: list[str] = []
         # PyAirbyte prints the connector's errors into its progress display and then raises one
         # that does not hold them
@@ -94,66 +80,42 @@ class Client:
                 f"{', '.join(available)}."
             )
         self._source.select_streams(list(streams) or available)
+        self._tables = {
+            each.stream.name: Table(
+                self._connection,
+                each.stream.name,
+                keys=[field for [field] in each.primary_key],
+                cursor=(each.cursor_field or [""])[0],
+            )
+            for each in self._source.get_configured_catalog().streams
+        }
 
     def sync(self) -> SyncResult:
         """Brings what changed since the last sync into this schema, everything at first.
 
-        Streams that were read to their end are stored even if others fail.
+        Streams that were read to their end are stored even if others fail. Errors of the database
+        are left to Destination.sentence.
         """
         self._told.clear()
-        for stream in self.streams:
-            self._remember(stream)
         failures: Sequence[str] = ()
+        for table in self._tables.values():
+            table.remember()
         try:
             self._source.read(cache=self._cache)
         except exceptions.PyAirbyteError as error:
+            if self._destination.sentence(error):
+                raise
             failures = self._sentences(error)
-        return SyncResult([self._compare(stream) for stream in self.streams], failures)
+        results = [self._tables[stream].result() for stream in self.streams]
+        return SyncResult(results, self._destination.notes(self._cache), failures)
 
     def changed_ids(self, stream: str) -> frozenset[int]:
         """The ids of the records of `stream` that the last sync brought new or updated."""
-        ids = self.query(
-            f'SELECT now.id FROM "{stream}" AS now LEFT JOIN "before_{stream}" AS before '
-            f"ON now.id = before.id WHERE {_NEW} OR {_UPDATED}"
-        )
-        return frozenset(row["id"] for row in ids)
+        return self._tables[stream].changed_ids()
 
     def query(self, sql: str) -> list[dict[str, Any]]:
         """The rows of a query, in which tables are named as the streams are."""
-        rows = [dict(row) for row in self._connection.exec_driver_sql(sql).mappings()]
-        # not to hold back what PyAirbyte writes next
-        self._connection.commit()
-        return rows
-
-    def _has_table(self, stream: str) -> bool:
-        tables = self.query(
-            "SELECT table_name FROM duckdb_tables() WHERE schema_name = current_schema()"
-        )
-        return stream in {row["table_name"] for row in tables}
-
-    def _remember(self, stream: str) -> None:
-        """Keeps aside which records the table holds, to compare with after the sync."""
-        columns = (
-            f'SELECT id, updated_at, _airbyte_extracted_at FROM "{stream}"'
-            if self._has_table(stream)
-            else "SELECT 0 AS id, NULL::TIMESTAMPTZ AS updated_at, "
-            "NULL::TIMESTAMP AS _airbyte_extracted_at WHERE false"
-        )
-        self._connection.exec_driver_sql(
-            f'CREATE OR REPLACE TEMP TABLE "before_{stream}" AS {columns}'
-        )
-        self._connection.commit()
-
-    def _compare(self, stream: str) -> StreamResult:
-        if not self._has_table(stream):
-            return StreamResult(stream, 0, 0, 0, 0, None)
-        [row] = self.query(
-            f"SELECT count(*) AS rows, count(*) FILTER ({_NEW}) AS new, "
-            f"count(*) FILTER ({_UPDATED}) AS updated, count(*) FILTER ({_AGAIN}) AS again, "
-            "max(now.updated_at) AS latest "
-            f'FROM "{stream}" AS now LEFT JOIN "before_{stream}" AS before ON now.id = before.id'
-        )
-        return StreamResult(stream=stream, **row)
+        return rows(self._connection, sql)
 
     def _sentences(self, error: exceptions.PyAirbyteError) -> tuple[str, ...]:
         """What the connector said, or what PyAirbyte says where the connector said nothing."""
@@ -165,49 +127,16 @@ class Client:
 
 _SUMMARY = "During the sync, the following streams did not sync successfully"
 
-_NEW = "before.id IS NULL"
-_UPDATED = f"NOT {_NEW} AND now.updated_at IS DISTINCT FROM before.updated_at"
-_AGAIN = (
-    "now.updated_at IS NOT DISTINCT FROM before.updated_at "
-    "AND now._airbyte_extracted_at > before._airbyte_extracted_at"
-)
-
-
-def _prepare(database: Path, schema_to_drop: str | None) -> None:
-    """Makes sure that the file can be written, and drops a schema in it."""
-    try:
-        with duckdb.connect(database) as file:
-            # a .csv or .json file would be opened, too, as a view
-            if not file.execute(
-                "SELECT path FROM duckdb_databases() WHERE path IS NOT NULL"
-            ).fetchall():
-                raise SyncError(f"{database} is not a DuckDB file.")
-            if schema_to_drop:
-                file.execute(f'DROP SCHEMA IF EXISTS "{schema_to_drop}" CASCADE')
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        raise SyncError(f"{database} cannot be opened as a DuckDB file: {reason}") from None
-
 
 @contextmanager
-def opened(
-    config: dict[str, Any], *, database: Path, schema: str, empty: bool = False
-) -> Iterator[Client]:
-    """A client for the instance of `config` that writes into `schema` of the file `database`.
-
-    With `empty`, what the schema holds is dropped first.
-
-    Raises:
-        SyncError: if the file cannot be written.
-    """
-    _prepare(database, schema if empty else None)
+def opened(config: dict[str, Any], *, destination: Destination, schema: str) -> Iterator[Client]:
+    """A client for the instance of `config` that writes into `schema`, which is claimed."""
     with redirect_stderr(io.StringIO()):
         source = airbyte.get_source("source-coupa", config=config, local_executable=CONNECTOR)
     with (
         tempfile.TemporaryDirectory(prefix="source-coupa-") as batches,
-        DuckDB(db_path=database, schema_name=schema, cache_dir=Path(batches)) as cache,
+        destination.cache(schema, Path(batches)) as cache,
         cache.get_sql_engine().connect() as connection,
     ):
-        connection.exec_driver_sql(f'USE "{schema}"')
-        connection.exec_driver_sql("SET TimeZone = 'UTC'")
-        yield Client(source, cache, connection)
+        destination.enter(connection, schema)
+        yield Client(source, cache, connection, destination)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -16,25 +17,24 @@ if TYPE_CHECKING:
 QUERIES: Mapping[str, str] = {
     "invoices": """
 SELECT status, currency ->> 'code' AS currency, count(*) AS invoices,
-       sum(TRY_CAST(gross_total AS DECIMAL(38, 2))) AS gross_total,
-       max(updated_at) AS last_update
+       sum({gross_total}) AS gross_total, max(updated_at) AS last_update
 FROM invoices
-GROUP BY ALL ORDER BY invoices DESC, status, currency LIMIT 6""",
+GROUP BY 1, 2 ORDER BY invoices DESC, status, currency LIMIT 6""",
     "expenses": """
-SELECT status, count(*) AS reports, sum(TRY_CAST(total AS DECIMAL(38, 2))) AS total,
-       max(updated_at) AS last_update
+SELECT status, count(*) AS reports, sum({total}) AS total, max(updated_at) AS last_update
 FROM expenses
-GROUP BY ALL ORDER BY reports DESC, status LIMIT 6""",
+GROUP BY 1 ORDER BY reports DESC, status LIMIT 6""",
     "expense_lines": """
-SELECT status, count(*) AS lines, sum(TRY_CAST(amount AS DECIMAL(38, 2))) AS amount
+SELECT status, count(*) AS lines, sum({amount}) AS amount
 FROM expense_lines
-GROUP BY ALL ORDER BY lines DESC, status LIMIT 6""",
+GROUP BY 1 ORDER BY lines DESC, status LIMIT 6""",
     "users": """
 SELECT active, count(*) AS users, max(updated_at) AS last_update
 FROM users
-GROUP BY ALL ORDER BY users DESC""",
+GROUP BY 1 ORDER BY users DESC""",
 }
-"""Stream -> a query over its table. The first one whose stream has rows is shown."""
+"""Stream -> a query over its table. The first one whose stream has rows is shown. In braces stand
+columns whose text is a decimal."""
 
 
 def show_result(console: Console, title: str, result: SyncResult) -> None:
@@ -49,12 +49,19 @@ def show_result(console: Console, title: str, result: SyncResult) -> None:
         counts = (stream.new, stream.updated, stream.again, stream.rows)
         table.add_row(stream.stream, *(f"{count:,}" for count in counts), latest)
     console.print(table)
+    for note in result.notes:
+        console.print(f"Note: {note}", markup=False)
 
 
-def query_for(result: SyncResult) -> str | None:
-    """The query to show after a sync, None if no table has rows."""
+def query_for(result: SyncResult, decimal: Callable[[str], str]) -> str | None:
+    """The query to show after a sync, None if no table has rows.
+
+    Args:
+        decimal: makes the SQL for a column's decimal of its name.
+    """
     filled = {stream.stream for stream in result.streams if stream.rows}
-    return next((sql.strip() for stream, sql in QUERIES.items() if stream in filled), None)
+    sql = next((sql.strip() for stream, sql in QUERIES.items() if stream in filled), None)
+    return sql and re.sub(r"{(\w+)}", lambda column: decimal(column[1]), sql)
 
 
 def show_query(console: Console, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:

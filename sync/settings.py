@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def load_config(path: Path) -> dict[str, Any]:
 
 
 def schema_name(config: dict[str, Any]) -> str:
-    """The DuckDB schema of an instance, named after its host: one file can hold several.
+    """The schema of an instance, named after its host: one database can hold several.
 
     >>> schema_name({"instance_url": "https://acme.coupahost.com/"})
     'acme_coupahost_com'
@@ -44,10 +45,27 @@ def schema_name(config: dict[str, Any]) -> str:
     return name if re.match(r"[a-z]", name) else f"coupa_{name}".strip("_")
 
 
-def without_secrets(text: str, config: dict[str, Any]) -> str:
-    """`text` with the values of the secret settings struck out."""
-    for key in SECRET_KEYS:
-        secret = str(config.get(key) or "").strip()
-        if secret:
-            text = text.replace(secret, "****")
+def chosen_schema(name: str) -> str:
+    """A schema that the user names.
+
+    Raises:
+        SyncError: if it would have to be quoted in a query.
+    """
+    if not re.fullmatch(r"[a-z_][a-z0-9_]*", name):
+        raise SyncError(
+            "The name of a schema has lower-case letters, digits and underscores, and begins with "
+            "a letter."
+        )
+    return name
+
+
+def secrets_of(config: dict[str, Any]) -> list[str]:
+    """The values of the secret settings."""
+    return [str(config.get(key) or "").strip() for key in SECRET_KEYS]
+
+
+def without_secrets(text: str, secrets: Iterable[str]) -> str:
+    """`text` with the secrets struck out."""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "****")
     return text

@@ -5,7 +5,6 @@ The rows of a stream together fill every field that its schema declares, and hol
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from integration_tests.sandbox import (
 
 from .conftest import Present
 from .conventions.schemas import load, nodes, types
-from .truth import UNLIMITED, as_message
+from .truth import UNLIMITED, in_order, truth_of
 
 ROWS = 64
 """Of each list: as many as the sandbox has bodies of 1,000 to 8,000 bytes, so that each comes."""
@@ -70,47 +69,6 @@ def read() -> Iterator[Read]:
             names = [stream.name for stream in STREAMS]
             output = run_read(sandbox, names, start_date=start)
             yield Read(sandbox, output, records_by_stream(output))
-
-
-def lists_in(record: Record, path: list[str], added: Mapping[str, Any]) -> Iterator[Record]:
-    """The rows that a child table makes of a record, with the columns that `added` names."""
-    key, *rest = path
-    for place, item in enumerate(record.get(key) or (), 1):
-        if rest:
-            outer = key.replace("-", "_").removesuffix("s")
-            carried = {f"{outer}_id": item["id"], f"{outer}_position": place}
-            yield from lists_in(item, rest, {**added, **carried})
-        else:
-            row = {**added, "list_position": place}
-            for name, value in as_message(item).items():
-                if name not in row:
-                    row[name] = value
-                elif row[name] != value:
-                    row[f"{name}_2"] = value
-            yield row
-
-
-def truth_of(sandbox: Sandbox, name: str) -> list[Record]:
-    """The records of a stream, as messages print them."""
-    stream = next(stream for stream in STREAMS if stream.name == name)
-    table = sandbox.tables[stream.path]
-    if stream.rows:
-        return [
-            as_message(row)
-            for record in table.records()
-            for row in lists_in(
-                record,
-                stream.rows.split("."),
-                {
-                    f"{stream.parent}_id": record["id"],
-                    f"{stream.parent}_updated_at": record["updated-at"],
-                },
-            )
-        ]
-    records = [as_message(record) for record in table.records()]
-    if stream.nested:
-        return [{f"{stream.parent}_id": table.owners[r["id"]], **r} for r in records]
-    return records
 
 
 @pytest.mark.parametrize("name", [stream.name for stream in STREAMS])
@@ -188,7 +146,3 @@ def test_records_that_coupa_prints_are_read(no_budget: None) -> None:
             expected = truth_of(sandbox, name)
             assert len(expected) == 9
             assert sorted(brought[name], key=in_order) == sorted(expected, key=in_order)
-
-
-def in_order(record: Record) -> str:
-    return json.dumps(record, sort_keys=True)

@@ -24,7 +24,7 @@ from integration_tests.sandbox import Record, RequestRecord, Sandbox, interestin
 from source_coupa.components.rows import Rows
 
 from .conftest import Present
-from .truth import COMPLETE, ROWS_OF, UNLIMITED, as_message, instant, last_status, messages_of
+from .truth import COMPLETE, UNLIMITED, instant, last_status, messages_of, truth_of
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 
@@ -41,8 +41,7 @@ INVOICE_TABLES = ("invoice_lines", "invoice_line_allocations", "invoice_charges"
 
 def truth(sandbox: Sandbox, stream: str) -> dict[int, Record]:
     """The rows of all invoices by id, as messages print them."""
-    invoices = sandbox.tables["invoices"].records()
-    return {row["id"]: as_message(row) for invoice in invoices for row in ROWS_OF[stream](invoice)}
+    return {row["id"]: row for row in truth_of(sandbox, stream)}
 
 
 def assert_whole(output: EntrypointOutput, sandbox: Sandbox, stream: str) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from airbyte_cdk.models import AirbyteStreamStatus
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, final_states, records_by_stream
+from integration_tests.reference.manifest import STREAMS, StreamRow
 from integration_tests.sandbox import Dialect, Record, Sandbox
 
 UNLIMITED = Dialect(rate_limit=None)
@@ -42,6 +44,51 @@ def truth(sandbox: Sandbox, stream: str) -> dict[int, Record]:
     """The records of a stream by id, as they are now and as messages print them."""
     records = sandbox.tables[RESOURCE_OF[stream]].records()
     return {record["id"]: as_message(record) for record in records}
+
+
+def lists_in(record: Record, path: list[str], added: Mapping[str, Any]) -> Iterator[Record]:
+    """The rows that a child table makes of a record, with the columns that `added` names."""
+    key, *rest = path
+    for place, item in enumerate(record.get(key) or (), 1):
+        if rest:
+            outer = key.replace("-", "_").removesuffix("s")
+            carried = {f"{outer}_id": item["id"], f"{outer}_position": place}
+            yield from lists_in(item, rest, {**added, **carried})
+        else:
+            row = {**added, "list_position": place}
+            for name, value in as_message(item).items():
+                if name not in row:
+                    row[name] = value
+                elif row[name] != value:
+                    row[f"{name}_2"] = value
+            yield row
+
+
+def rows_of(stream: StreamRow, record: Record) -> list[Record]:
+    """What a stream makes of a record of Coupa, as messages print it: rows of a child table, or the
+    record itself."""
+    if not stream.rows:
+        return [as_message(record)]
+    added = {
+        f"{stream.parent}_id": record["id"],
+        f"{stream.parent}_updated_at": record["updated-at"],
+    }
+    return [as_message(row) for row in lists_in(record, stream.rows.split("."), added)]
+
+
+def truth_of(sandbox: Sandbox, name: str) -> list[Record]:
+    """The records of any stream, as they are now and as messages print them."""
+    stream = next(stream for stream in STREAMS if stream.name == name)
+    table = sandbox.tables[stream.path]
+    rows = [row for record in table.records() for row in rows_of(stream, record)]
+    if stream.nested:
+        return [{f"{stream.parent}_id": table.owners[row["id"]], **row} for row in rows]
+    return rows
+
+
+def in_order(record: Record) -> str:
+    """A text by which records can be sorted."""
+    return json.dumps(record, sort_keys=True)
 
 
 def as_message(record: Record) -> Record:
@@ -100,55 +147,3 @@ def assert_stream_whole(output: EntrypointOutput, sandbox: Sandbox, stream: str)
     for record in records:
         assert record == expected[record["id"]], stream
     assert last_status(output, stream) == COMPLETE
-
-
-def lines_of(invoice: Record) -> Iterator[Record]:
-    for place, line in enumerate(invoice["invoice-lines"], 1):
-        yield {
-            **line,
-            "invoice-id": invoice["id"],
-            "invoice-updated-at": invoice["updated-at"],
-            "list-position": place,
-        }
-
-
-def allocations_of(invoice: Record) -> Iterator[Record]:
-    for line_place, line in enumerate(invoice["invoice-lines"], 1):
-        for place, allocation in enumerate(line["account-allocations"], 1):
-            yield {
-                **allocation,
-                "invoice-id": invoice["id"],
-                "invoice-updated-at": invoice["updated-at"],
-                "invoice-line-id": line["id"],
-                "invoice-line-position": line_place,
-                "list-position": place,
-            }
-
-
-def charges_of(invoice: Record) -> Iterator[Record]:
-    for place, charge in enumerate(invoice["invoice-charges"], 1):
-        yield {
-            **charge,
-            "invoice-id": invoice["id"],
-            "invoice-updated-at": invoice["updated-at"],
-            "list-position": place,
-        }
-
-
-def roles_of(user: Record) -> Iterator[Record]:
-    for place, role in enumerate(user["roles"], 1):
-        yield {
-            **role,
-            "user-id": user["id"],
-            "user-updated-at": user["updated-at"],
-            "list-position": place,
-        }
-
-
-ROWS_OF: Mapping[str, Callable[[Record], Iterator[Record]]] = {
-    "invoice_lines": lines_of,
-    "invoice_line_allocations": allocations_of,
-    "invoice_charges": charges_of,
-    "user_roles": roles_of,
-}
-"""Child table -> its rows of one record of Coupa, with dashed keys."""

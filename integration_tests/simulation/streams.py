@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF
+from integration_tests.reference.manifest import STREAMS as MANIFEST_STREAMS
+from integration_tests.reference.manifest import StreamRow
 from integration_tests.sandbox import Record
-from unit_tests.truth import ROWS_OF, as_message
+from unit_tests.truth import rows_of
 
 
 @dataclass(frozen=True)
@@ -40,9 +42,10 @@ class Stream:
 
     def rows_of(self, record: Record) -> dict[int, Record]:
         """The rows of one of the sandbox's records by their own ids, as messages print them."""
-        rows = [record] if self.parent is None else ROWS_OF[self.name](record)
-        return {row["id"]: as_message(row) for row in rows}
+        return {row["id"]: row for row in rows_of(MANIFEST[self.name], record)}
 
+
+MANIFEST: Mapping[str, StreamRow] = {stream.name: stream for stream in MANIFEST_STREAMS}
 
 COLUMNS: Mapping[str, Sequence[str]] = {
     "users": ("id", "updated_at", "login", "roles", "department"),

@@ -256,6 +256,7 @@ def check_links(pages: Pages) -> list[str]:
     """Files that are linked to exist, also those that are only named; headers too."""
     problems = []
     for name, text in vars(pages).items():
+        base = page.PAGE.parent if name == "docs" else ROOT
         anchors = {
             re.sub(r"[^\w\- ]", "", header.lower()).replace(" ", "-") for header in headers(text)
         }
@@ -267,7 +268,7 @@ def check_links(pages: Pages) -> list[str]:
                     problems.append(f"{name}: no header {target}")
             elif target.startswith(("https://", "/")):
                 continue
-            elif not (ROOT / target.partition("#")[0]).exists():
+            elif not (base / target.partition("#")[0]).exists():
                 problems.append(f"{name}: no file {target}")
         for path in re.findall(r"`((?:[\w.*-]+/)+[\w.*-]*)`", text):
             if name != "docs" and not any(ROOT.glob(path.rstrip("/"))):

@@ -1,40 +1,40 @@
-"""PyAirbyte's DuckDB cache, mended where it would lose what the connector sends."""
+"""What the caches share: when a stream is stored, and which columns its table has."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
-import sqlalchemy
-from airbyte._processors.sql.duckdb import DuckDBSqlProcessor
-from airbyte.caches import DuckDBCache
+from airbyte.shared.sql_processor import SqlProcessorBase
 from airbyte.types import SQLTypeConverter
 from airbyte_protocol.models import AirbyteStreamStatus
 
 
-class _Instant(sqlalchemy.types.UserDefinedType):
+class TypeConverter(SQLTypeConverter):
+    """Column types from the schemas of streams; each cache names its own."""
+
+    instant: Any
     """A point in time. PyAirbyte's own type becomes a TIMESTAMP, which drops the UTC offset."""
 
-    cache_ok = True
+    number: Any
+    """A JSON number. PyAirbyte's own type rounds to nine decimals."""
 
-    def get_col_spec(self, **_: Any) -> str:
-        return "TIMESTAMP WITH TIME ZONE"
-
-
-class _TypeConverter(SQLTypeConverter):
     def to_sql_type(self, json_schema_property_def: dict[str, Any]) -> Any:
         """The column type of a property of a stream's schema."""
         if json_schema_property_def.get("airbyte_type") == "timestamp_with_timezone":
-            return _Instant()
+            return self.instant
         types = json_schema_property_def.get("type")
-        if isinstance(types, list) and len(set(types) - {"null"}) > 1:
+        single = set(types if isinstance(types, list) else [types]) - {"null"}
+        if single == {"number"}:
+            return self.number
+        if len(single) > 1:
             # text or object: PyAirbyte makes it text, too, but says so for every batch
             return self.get_string_type()
         return super().to_sql_type(json_schema_property_def)
 
 
-class _Processor(DuckDBSqlProcessor):
-    type_converter_class = _TypeConverter
+class Processor(SqlProcessorBase):
+    """Stores streams in tables."""
 
     def process_airbyte_messages(self, messages: Iterable[Any], **options: Any) -> None:
         """Stores each stream when it is complete.
@@ -51,8 +51,12 @@ class _Processor(DuckDBSqlProcessor):
             if status and status.status == AirbyteStreamStatus.COMPLETE:
                 self.write_stream_data(status.stream_descriptor.name, **options)
 
+    def _add_column_to_table(self, table: Any, column_name: str, column_type: Any) -> None:
+        """Adds a column that a newer version of the connector brings.
 
-class DuckDB(DuckDBCache):
-    """One schema of a DuckDB file, with a table for each stream."""
-
-    _sql_processor_class: ClassVar[Any] = _Processor
+        PyAirbyte does not quote its name, which may be a word of SQL: `order`, `user`.
+        """
+        self._execute_sql(
+            f"ALTER TABLE {self._fully_qualified(table.name)} "
+            f"ADD COLUMN {self._quote_identifier(column_name)} {column_type}"
+        )

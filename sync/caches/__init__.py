@@ -1,0 +1,1 @@
+"""PyAirbyte's caches, mended where they would lose or change what the connector sends."""

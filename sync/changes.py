@@ -1,0 +1,112 @@
+"""What a sync changed in one table, told by comparing it with how it was before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StreamResult:
+    """One stream after a sync.
+
+    `rows` are in its table. This sync brought `new` ones, `updated` ones, whose cursor moved, and
+    `again` those of which that cannot be said. `latest` is the last value of the cursor, None where
+    the table is empty or the stream has no cursor.
+    """
+
+    stream: str
+    rows: int
+    new: int
+    updated: int
+    again: int
+    latest: datetime | None
+
+
+class Table:
+    """The table of one stream, in the schema that `connection` has entered.
+
+    Args:
+        connection: an SQLAlchemy connection.
+        stream: the name of the stream and of its table.
+        keys: the columns of its primary key.
+        cursor: the column by which changes are found, "" without one.
+    """
+
+    def __init__(self, connection: Any, stream: str, keys: Sequence[str], cursor: str) -> None:
+        self._connection = connection
+        self._stream = stream
+        self._was_there = False
+        columns = [f'"{name}"' for name in (*keys, "_airbyte_extracted_at", cursor) if name]
+        self._kept = ", ".join(columns)
+        same = " AND ".join(f'now."{key}" = before."{key}"' for key in keys)
+        self._joined = f'"{stream}" AS now LEFT JOIN "before_{stream}" AS before ON {same}'
+        self._new = f'before."{keys[0]}" IS NULL'
+        self._came = "now._airbyte_extracted_at > before._airbyte_extracted_at"
+        self._updated = "false"
+        self._latest = "NULL"
+        if cursor:
+            self._updated = f'NOT {self._new} AND now."{cursor}" IS DISTINCT FROM before."{cursor}"'
+            self._latest = f'max(now."{cursor}")'
+
+    def remember(self) -> None:
+        """Keeps aside how the table is, to compare with after the sync."""
+        self._forget()
+        self._was_there = self._is_there()
+        if self._was_there:
+            self._keep("")
+
+    def result(self) -> StreamResult:
+        """The table now, beside how it was."""
+        if not self._is_there():
+            return StreamResult(self._stream, 0, 0, 0, 0, None)
+        if not self._was_there:
+            self._keep("WHERE false")
+            self._was_there = True
+        [row] = rows(
+            self._connection,
+            f"SELECT count(*) AS rows, count(*) FILTER (WHERE {self._new}) AS new, "
+            f"count(*) FILTER (WHERE {self._updated}) AS updated, "
+            f"count(*) FILTER (WHERE NOT {self._new} AND NOT ({self._updated}) AND {self._came}) "
+            f"AS again, {self._latest} AS latest FROM {self._joined}",
+        )
+        return StreamResult(stream=self._stream, **row)
+
+    def changed_ids(self) -> frozenset[int]:
+        """The ids of the records that were new or updated, after `result`."""
+        ids = rows(
+            self._connection,
+            f"SELECT now.id FROM {self._joined} WHERE {self._new} OR {self._updated}",
+        )
+        return frozenset(row["id"] for row in ids)
+
+    def _is_there(self) -> bool:
+        tables = rows(
+            self._connection,
+            "SELECT table_name FROM information_schema.tables "
+            "WHERE table_schema = current_schema()",
+        )
+        return self._stream in {row["table_name"] for row in tables}
+
+    def _keep(self, condition: str) -> None:
+        self._execute(
+            f'CREATE TEMP TABLE "before_{self._stream}" AS SELECT {self._kept} '
+            f'FROM "{self._stream}" {condition}'
+        )
+
+    def _forget(self) -> None:
+        self._execute(f'DROP TABLE IF EXISTS "before_{self._stream}"')
+
+    def _execute(self, sql: str) -> None:
+        self._connection.exec_driver_sql(sql)
+        self._connection.commit()
+
+
+def rows(connection: Any, sql: str) -> list[dict[str, Any]]:
+    """The rows of a query, in which tables are named as the streams are."""
+    found = [dict(row) for row in connection.exec_driver_sql(sql).mappings()]
+    # not to hold back what PyAirbyte writes next
+    connection.commit()
+    return found
