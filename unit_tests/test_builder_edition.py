@@ -24,14 +24,12 @@ from integration_tests.sandbox import (
     interesting_dialects,
 )
 
-from .conftest import Present, Waits
+from .conftest import Present
 from .failing import traces
 from .truth import (
     COMPLETE,
     UNLIMITED,
-    as_message,
     assert_stream_whole,
-    cursors,
     ids,
     instant,
     last_status,
@@ -67,7 +65,9 @@ def stop_without_end(sandbox: Sandbox, request: RequestRecord) -> None:
 @pytest.mark.parametrize("rows", [0, 1, 49, 50, 51, 100, 130])
 def test_a_list_of_any_length_is_read_to_its_end(rows: int, present: Present) -> None:
     """Also where one update time is on most records, and their ids have gaps."""
-    with Sandbox({"users": rows}, dialect=UNLIMITED, spread="mass_update", clock=present) as sandbox:
+    with Sandbox(
+        {"users": rows}, dialect=UNLIMITED, spread="mass_update", clock=present
+    ) as sandbox:
         output = read_here(sandbox, ["users"], start_date="2024-01-01T00:00:00Z")
         assert messages_of(output) == []
         assert_stream_whole(output, sandbox, "users")
@@ -134,9 +134,7 @@ def test_it_brings_all_or_says_why_not(name: str, stream: str, present: Present)
         if why is None:
             assert messages_of(output) == []
             assert last_status(output, stream) == COMPLETE
-            read = {
-                row.get("user_id", row["id"]) for row in records_by_stream(output)[stream]
-            }
+            read = {row.get("user_id", row["id"]) for row in records_by_stream(output)[stream]}
             having_rows = [
                 record["id"]
                 for record in sandbox.tables["users"].records()
@@ -192,7 +190,7 @@ def test_no_untouched_record_is_lost(present: Present) -> None:
         {"invoices": 400}, dialect=UNLIMITED, spread="mass_update", clock=present
     ) as sandbox:
         before = set(sandbox.tables["invoices"].ids())
-        edits = LiveEdits(11, per_request=10, resources=["invoices"], deletes=2.0)
+        edits = LiveEdits(11, per_request=25, resources=["invoices"], deletes=2.0)
         sandbox.before_each(edits)
         output = read_here(sandbox, ["invoices"], start_date=START)
         assert messages_of(output) == []
@@ -235,10 +233,9 @@ def test_a_state_of_one_edition_goes_on_in_the_other(first: str, present: Presen
         table = sandbox.tables["users"]
         output = editions[0](sandbox, streams, start_date=START)
         state = final_states(output)
-        newest = max(instant(as_message(record)) for record in table.records())
-        assert cursors(output, "users") == newest if False else True
         present.pass_by(hours=1)
         edited = set(table.edit_many(4)) | {table.add()}
+        present.pass_by(hours=1)
         sandbox.requests.clear()
         output = editions[1](sandbox, streams, state, start_date=START)
         assert messages_of(output) == []
@@ -252,8 +249,8 @@ def test_records_without_rows_do_not_hold_up_a_child_table(present: Present) -> 
     """Pages go on after their last record, whether it has rows or not."""
     with Sandbox({"users": 120}, dialect=UNLIMITED, spread="mass_update", clock=present) as sandbox:
         table = sandbox.tables["users"]
-        for id in table.ids():
-            table.edit(id, at=present.now - timedelta(days=1), roles=[])
+        yesterday = (present.now - timedelta(days=1)).isoformat()
+        table.edit_many(table.ids(), {"updated-at": yesterday, "roles": []})
         output = read_here(sandbox, ["user_roles"], start_date="2026-11-01T00:00:00Z")
         assert messages_of(output) == []
         assert records_by_stream(output) == {}
@@ -264,6 +261,7 @@ def test_a_list_in_another_form_is_an_error(present: Present) -> None:
     with Sandbox({"users": 3}, dialect=UNLIMITED, clock=present) as sandbox:
         table = sandbox.tables["users"]
         table.edit(table.ids()[1], roles={"id": 7})
+        present.pass_by(hours=1)
         output = read_here(sandbox, ["user_roles"], start_date="2024-01-01T00:00:00Z")
         assert last_status(output, "user_roles") != COMPLETE
 

@@ -57,9 +57,7 @@ def parts(node: Any) -> Iterator[Mapping[str, Any]]:
 
 def test_it_is_up_to_date() -> None:
     made = builder_manifest()
-    assert EDITION.read_text(encoding="utf-8") == made, (
-        "run python -m integration_tests.reference"
-    )
+    assert EDITION.read_text(encoding="utf-8") == made, "run python -m integration_tests.reference"
 
 
 def test_it_needs_no_python(edition: dict[str, Any]) -> None:
