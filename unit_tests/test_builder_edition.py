@@ -31,7 +31,6 @@ from .truth import (
     UNLIMITED,
     assert_stream_whole,
     ids,
-    instant,
     last_status,
     messages_of,
     truth,
@@ -190,20 +189,15 @@ def test_no_untouched_record_is_lost(present: Present) -> None:
         {"invoices": 400}, dialect=UNLIMITED, spread="mass_update", clock=present
     ) as sandbox:
         before = set(sandbox.tables["invoices"].ids())
-        edits = LiveEdits(11, per_request=25, resources=["invoices"], deletes=2.0)
+        edits = LiveEdits(11, per_request=10, resources=["invoices"], deletes=2.0)
         sandbox.before_each(edits)
-        output = read_here(sandbox, ["invoices"], start_date=START)
+        output = read_here(sandbox, ["invoices"], start_date="2024-01-01T00:00:00Z")
         assert messages_of(output) == []
         touched = edits.edited["invoices"] | edits.deleted["invoices"]
         assert len(touched) > 50
         read = ids(records_by_stream(output)["invoices"])
         assert len(read) == len(set(read))
-        old = {id for id in before - touched if sandbox.tables["invoices"].get(id)}
-        floor = START.replace("Z", "+00:00")
-        expected = {
-            id for id in old if instant(truth(sandbox, "invoices")[id]).isoformat() >= floor
-        }
-        assert expected <= set(read)
+        assert before - touched <= set(read)
 
 
 def test_three_syncs_under_live_edits_together_give_the_truth(present: Present) -> None:
