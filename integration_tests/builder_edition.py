@@ -73,11 +73,16 @@ def read_here(
     )
 
 
-def run_command(files: CliFiles) -> CliRun:
-    """Runs Airbyte's command for manifests in a process of its own."""
+def run_command(files: CliFiles, streams: Sequence[str] = ()) -> CliRun:
+    """Runs Airbyte's command for manifests in a process of its own, with all streams or these
+    alone."""
     command, *arguments = files.arguments()
+    manifest = EDITION
+    if streams:
+        manifest = files.folder / "manifest.yaml"
+        manifest.write_text(json.dumps(pared(streams)))
     done = subprocess.run(
-        [_COMMAND, command, "--manifest-path", EDITION, *arguments],
+        [_COMMAND, command, "--manifest-path", manifest, *arguments],
         capture_output=True,
         text=True,
         timeout=300,

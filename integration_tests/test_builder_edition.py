@@ -4,6 +4,7 @@ backend, and PyAirbyte. Each is a process of its own that does not trust Python 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,10 +18,10 @@ from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
 from unit_tests.test_all_streams import in_order, truth_of
 
-from .builder_edition import EDITION, pared, run_command
+from .builder_edition import pared, run_command
 from .full_records import add_full_records
 from .harness import CliFiles, CliRun, configured_catalog, discover, stream_state
-from .reference.builder import BUILDER_STREAMS, LEFT_OUT
+from .reference.builder import BUILDER_STREAMS, EDITION, LEFT_OUT
 from .sandbox import RESOURCES, Dialect, Record, RequestRecord, Sandbox
 
 ROOT = EDITION.parents[1]
@@ -126,7 +127,8 @@ def test_a_second_sync_brings_what_changed(
     while datetime.now(timezone.utc) < ended + timedelta(seconds=1):
         pass  # the end of the window, now, is not in it
     catalog = configured_catalog(*streams)
-    run = run_command(CliFiles(tmp_path, "read", config, catalog, stream_state(states)))
+    files = CliFiles(tmp_path, "read", config, catalog, stream_state(states))
+    run = run_command(files, streams)
     assert run.errors == []
     records = records_of(run)
     for name, ids in edited.items():
@@ -154,11 +156,11 @@ def test_it_describes_its_streams_as_the_image_does(
 
 
 def test_check_tells_whether_users_can_be_read(config: Mapping[str, Any], tmp_path: Path) -> None:
-    run = run_command(CliFiles(tmp_path, "check", config))
+    run = run_command(CliFiles(tmp_path, "check", config), ["users"])
     assert run.connection_status["status"] == "SUCCEEDED"
 
     wrong = {**config, "client_secret": "not-the-secret-4b7d10c2"}
-    run = run_command(CliFiles(tmp_path, "check", wrong))
+    run = run_command(CliFiles(tmp_path, "check", wrong), ["users"])
     assert run.connection_status["status"] == "FAILED"
     assert "401" in run.connection_status["message"]
     assert "not-the-secret" not in run.stdout + run.stderr
@@ -252,7 +254,7 @@ def test_pyairbyte_reads_it(sandbox: Sandbox, config: Mapping[str, Any], tmp_pat
             *(EDITION, json.dumps(config), tmp_path / "coupa.duckdb"),
         ],
         cwd=tmp_path,
-        env={"AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1", "PATH": "/usr/bin:/bin"},
+        env={**os.environ, "AIRBYTE_OFFLINE_MODE": "1", "DO_NOT_TRACK": "1"},
         capture_output=True,
         text=True,
         timeout=300,

@@ -288,7 +288,7 @@ def test_neither_secret_nor_token_shows(debug: bool, present: Present) -> None:
     with Sandbox({"users": 2}, dialect=Dialect(rate_limit=None), clock=present) as sandbox:
         output = read_here(sandbox, ["users"], debug=debug, start_date=START)
         assert messages_of(output) == []
-        printed = "\n".join(str(message) for message in output._messages)
+        printed = "\n".join(map(str, [*output.logs, *output.records, *output.trace_messages]))
         tokens = {
             request.headers["authorization"].removeprefix("Bearer ")
             for request in sandbox.requests_for("users")
