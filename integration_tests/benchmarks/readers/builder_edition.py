@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import sysconfig
+import sys
 from pathlib import Path
 
 from integration_tests.reference.builder import EDITION
 
 from .reader import Job, Reader
+from .source_coupa import PROGRAM as IMAGE_PROGRAM
 from .source_coupa import READER as IMAGE
 from .source_coupa import STREAM, command_reading
 
-_COMMAND = Path(sysconfig.get_path("scripts")) / "source-declarative-manifest"
+PROGRAM = (
+    *(sys.executable, "-c"),
+    "from airbyte_cdk.cli.source_declarative_manifest import run; run()",
+)
+"""Airbyte's command `source-declarative-manifest`."""
 
 
 def _command(job: Job, folder: Path) -> list[str]:
-    arguments = command_reading({STREAM: ()}, job.config, folder)
-    read = arguments.index("read")
-    return [str(_COMMAND), "read", "--manifest-path", str(EDITION), *arguments[read + 1 :]]
+    read, *arguments = command_reading({STREAM: ()}, job.config, folder)[len(IMAGE_PROGRAM) :]
+    return [*PROGRAM, read, "--manifest-path", str(EDITION), *arguments]
 
 
 READER = Reader("Builder edition", _command, IMAGE.ids_of)
