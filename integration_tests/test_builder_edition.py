@@ -92,9 +92,10 @@ def test_all_streams_bring_what_the_image_brings(
         assert sorted(brought, key=in_order) == sorted(expected, key=in_order), name
 
 
-def most_within_a_second(requests: list[RequestRecord]) -> int:
+def most_within(seconds: float, requests: list[RequestRecord]) -> int:
+    """The most requests that arrived within any such span."""
     times = sorted(request.started for request in requests)
-    return max(sum(0 <= later - time < 1 for later in times) for time in times)
+    return max(sum(0 <= later - time < seconds for later in times) for time in times)
 
 
 def test_requests_keep_to_their_rate_and_tokens_come_one_by_one(
@@ -104,8 +105,8 @@ def test_requests_keep_to_their_rate_and_tokens_come_one_by_one(
     tokens = [request for request in requests if request.resource == "oauth"]
     lists = [request for request in requests if request.resource != "oauth"]
     assert len(lists) > 8 * PER_SECOND, "too few to tell"
-    # what arrives late on its way meets what was sent after it
-    assert most_within_a_second(lists) <= PER_SECOND * 1.25
+    # what arrives late on its way meets what was sent after it: half a second's worth at most
+    assert most_within(4, lists) <= PER_SECOND * 4.5
     assert len(tokens) == len(NAMES) + sum(bool(stream.nested) for stream in BUILDER_STREAMS)
     # an answer may have arrived before the sandbox notes its end, but not two of them
     for earlier, later in zip(tokens, tokens[2:], strict=False):
