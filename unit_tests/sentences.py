@@ -16,6 +16,9 @@ import yaml
 from source_coupa import config
 
 PACKAGE = Path(config.__file__).parent
+TEMPLATE = PACKAGE.parent / "builder" / "template.yaml"
+"""The Builder edition's own part."""
+
 GAP = "…"
 
 RAISERS = frozenset({"config_error", "transient_error", "system_error"})
@@ -39,12 +42,14 @@ PASSED_ON = frozenset(
 
 
 def all_sentences() -> list[str]:
-    """The templates of errors, check results, warnings and the manifest's `error_message`s."""
+    """The templates of errors, check results, warnings and the manifests' `error_message`s."""
     sentences = [f"{advice}." for advice in config._ADVICE.values()]
     for file in sorted(PACKAGE.rglob("*.py")):
         sentences += python_sentences(file.name, file.read_text(encoding="utf-8"))
-    manifest = yaml.safe_load((PACKAGE / "manifest.yaml").read_text(encoding="utf-8"))
-    return sentences + list(_manifest_sentences(manifest))
+    for file in (PACKAGE / "manifest.yaml", TEMPLATE):
+        manifest = yaml.safe_load(file.read_text(encoding="utf-8"))
+        sentences += _manifest_sentences(manifest)
+    return sentences
 
 
 def python_sentences(module: str, source: str) -> list[str]:

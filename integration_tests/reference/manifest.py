@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
-_TEXT = (ROOT / "source_coupa" / "manifest.yaml").read_text(encoding="utf-8")
-MANIFEST: dict[str, Any] = yaml.load(_TEXT, Loader=yaml.CSafeLoader)
+TEXT = (ROOT / "source_coupa" / "manifest.yaml").read_text(encoding="utf-8")
+MANIFEST: dict[str, Any] = yaml.load(TEXT, Loader=yaml.CSafeLoader)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def _row(stream: dict[str, Any]) -> StreamRow:
 def _areas() -> dict[str, str]:
     """The comment above each stream, by the stream's name."""
     areas, area = {}, ""
-    for line in _TEXT.partition("\nstreams:\n")[2].partition("\n\n")[0].splitlines():
+    for line in TEXT.partition("\nstreams:\n")[2].partition("\n\n")[0].splitlines():
         if line.startswith("  # "):
             area = line.removeprefix("  # ")
         elif named := re.search(r"\{name: (\w+)", line):

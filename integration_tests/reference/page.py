@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from .builder import builder_tables
 from .diagram import diagram
 from .manifest import ROOT
 from .speed import speed_tables, sync_times
@@ -21,6 +22,7 @@ Sections = Mapping[str, Callable[[], str]]
 
 SECTIONS: Mapping[Path, Sections] = {
     PAGE: {
+        "#### What the Builder edition does otherwise": builder_tables,
         "### Scopes": scope_table,
         "### Streams": stream_tables,
         "### How the streams join": diagram,
