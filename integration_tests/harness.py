@@ -190,7 +190,7 @@ def run_process(arguments: Sequence[str], environment: Mapping[str, str] | None 
         check=False,
         env={**os.environ, **(environment or {})},
     )
-    return CliRun(done.returncode, done.stdout, done.stderr, _json_lines(done.stdout))
+    return CliRun(done.returncode, done.stdout, done.stderr, json_lines(done.stdout))
 
 
 def run_here(arguments: Sequence[str]) -> CliRun:
@@ -207,7 +207,7 @@ def run_here(arguments: Sequence[str]) -> CliRun:
             sys.excepthook(type(error), error, error.__traceback__)
             code = 1
         PRINT_BUFFER.flush()
-    return CliRun(code, out.getvalue(), "", _json_lines(out.getvalue()))
+    return CliRun(code, out.getvalue(), "", json_lines(out.getvalue()))
 
 
 def check(config: Mapping[str, Any]) -> CliRun:
@@ -237,7 +237,8 @@ def _redirected(out: io.StringIO, argv: list[str]) -> Iterator[None]:
             setattr(sys, name, value)
 
 
-def _json_lines(text: str) -> list[dict[str, Any]]:
+def json_lines(text: str) -> list[dict[str, Any]]:
+    """The lines of `text` that are JSON objects, as Airbyte's messages are."""
     messages = []
     for line in text.split("\n"):  # not splitlines: records hold other separators
         with contextlib.suppress(json.JSONDecodeError):
