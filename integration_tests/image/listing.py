@@ -15,7 +15,8 @@ ENVIRONMENT = "/opt/source-coupa"
 # What is put into each container anew is left out, and the files of the kernel.
 _FILES = """
 import json, os, sys
-left_out = {"/dev", "/proc", "/run", "/sys", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"}
+left_out = {"/.dockerenv", "/dev", "/proc", "/run", "/sys"}
+left_out |= {f"/etc/{name}" for name in ("hostname", "hosts", "mtab", "resolv.conf")}
 found = {}
 for folder, folders, files in os.walk("/"):
     folders[:] = [name for name in folders if os.path.join(folder, name) not in left_out]

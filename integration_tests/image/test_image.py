@@ -142,9 +142,8 @@ def test_settings_of_the_machine_do_not_stay(engine: Engine, built: Built) -> No
 def test_commands_end_as_airbyte_expects(outcomes: Outcomes, title: str) -> None:
     trial = outcomes.of[title]
     assert trial.run.exit_code == trial.exit_code, trial.run.stderr
-    lines = trial.run.stdout.splitlines()
-    assert lines
     # nothing but messages, each on a line of its own
+    assert trial.run.messages
     assert len(trial.run.stdout.rstrip("\n").split("\n")) == len(trial.run.messages)
     assert outcomes.config["client_secret"] not in trial.run.stdout + trial.run.stderr
 
