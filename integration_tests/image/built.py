@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from .engines import Engine
@@ -17,9 +17,6 @@ STAND_IN = "stand-in"
 
 TAG = "airbyte/source-coupa:dev"
 
-PRIVATE = "/nowhere/private-5e9c70b1"
-"""A setting that every build gets, so that one can look for it in the image."""
-
 _STAND_IN_TAG = "localhost/python-connector-stand-in:dev"
 
 
@@ -32,17 +29,20 @@ class Built:
     pip: PipSettings
 
 
-def build(engine: Engine, base: str | None, tag: str = TAG) -> Built:
-    """Builds the image under `tag`, on the base that `Dockerfile` names if none is given.
+def build(
+    engine: Engine, base: str | None, tag: str = TAG, *, pip: PipSettings | None = None
+) -> Built:
+    """Builds the image under `tag`, on the base that `Dockerfile` names if none is given, and with
+    the settings that pip has on this machine.
 
     Raises:
-        ImageError: if the image or its base cannot be built.
+        UnavailableError: if this machine cannot make the base that was asked for.
+        ImageError: if the image cannot be built.
     """
     if base == STAND_IN:
         build_stand_in(engine, _STAND_IN_TAG)
         base = _STAND_IN_TAG
-    pip = PipSettings.of_this_machine()
-    pip = replace(pip, text=f"{pip.text}\n[freeze]\npath = {PRIVATE}\n")
+    pip = pip or PipSettings.of_this_machine()
     engine.build(tag, ROOT, base=base, pip=pip)
     return Built(tag, base or _base_of_the_dockerfile(), pip)
 

@@ -24,6 +24,10 @@ class ImageError(Exception):
     """The image could not be built or looked at; the text is a sentence, then the output."""
 
 
+class UnavailableError(ImageError):
+    """This machine lacks what is needed; the text says what that is."""
+
+
 @dataclass(frozen=True)
 class ImageConfig:
     """What an image says of itself."""
@@ -92,7 +96,7 @@ def open_engine() -> Iterator[Engine]:
     """Docker if its daemon answers, else buildah with a storage that is gone afterwards.
 
     Raises:
-        ImageError: if there is neither; the sentence says what to install.
+        UnavailableError: if there is neither; the sentence says what to install.
     """
     if _docker_answers():
         yield Docker()
@@ -104,7 +108,7 @@ def open_engine() -> Iterator[Engine]:
             finally:
                 buildah.close()
     else:
-        raise ImageError(
+        raise UnavailableError(
             "There is no Docker daemon and no buildah; on Debian and Ubuntu, "
             "`apt-get install buildah debootstrap` installs what is needed."
         )
@@ -155,8 +159,9 @@ def _pip_arguments(pip: PipSettings | None) -> Iterator[list[str]]:
         if pip.certificates:
             # the file itself: the name is often a link
             arguments += ["--secret", f"id=pip_certificates,src={pip.certificates.resolve()}"]
-        for name, value in pip.proxies.items():
-            arguments += ["--build-arg", f"{name}={value}"]
+        for name in pip.proxies:
+            # the value is taken from the environment, not told to all who list processes
+            arguments += ["--build-arg", name]
         yield arguments
 
 

@@ -89,7 +89,7 @@ def uncompiled(engine: Engine, image: str) -> tuple[int, list[str]]:
 
 
 def holding(engine: Engine, image: str, text: str) -> list[str]:
-    """The files below the connector's environment that hold `text`, and a package of Python's."""
+    """The files that hold `text`, among the connector's, the system's settings and root's."""
     command = ["/bin/grep", "--recursive", "--files-with-matches", "--fixed-strings"]
     done = engine.run(image, [*command, "--regexp", text, ENVIRONMENT, "/etc", "/root"], user="0")
     if done.returncode not in (0, 1):  # 1: none of them

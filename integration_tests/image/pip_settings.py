@@ -16,7 +16,8 @@ CERTIFICATES = "/run/pip_certificates.pem"
 """Where `Dockerfile` puts the certificates while pip runs."""
 
 _CERTIFICATE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-_PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy")
+_PROXIES = ("http_proxy", "https_proxy", "no_proxy")
+_PROXY_VARIABLES = (*_PROXIES, *(name.upper() for name in _PROXIES))
 
 # they name files of this machine, or environments
 _LEFT_OUT = frozenset({"cert", "client-cert", "cache-dir", "log", "require-virtualenv", "user"})
@@ -30,7 +31,8 @@ class PipSettings:
     """A pip.conf."""
     certificates: Path | None
     """The authorities that this machine trusts, if it names a file of them."""
-    proxies: Mapping[str, str]
+    proxies: tuple[str, ...]
+    """The variables that name the proxies of this machine."""
 
     @classmethod
     def of_this_machine(cls) -> PipSettings:
@@ -63,14 +65,10 @@ class PipSettings:
             *(environment.get(name, "") for name in _CERTIFICATE_VARIABLES),
         ]
         trusted = next((Path(path) for path in certificates if path and Path(path).is_file()), None)
-        proxies = {
-            name: environment.get(name) or environment.get(name.upper(), "")
-            for name in _PROXY_VARIABLES
-        }
         return cls(
             _written(sections, trusted),
             trusted,
-            {name: value for name, value in proxies.items() if value},
+            tuple(name for name in _PROXY_VARIABLES if environment.get(name)),
         )
 
 

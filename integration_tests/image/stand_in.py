@@ -11,7 +11,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from .engines import Engine, ImageError
+from .engines import Engine, ImageError, UnavailableError
 
 PACKAGES = ("ca-certificates", "python3", "python3-pip", "tzdata")
 
@@ -33,9 +33,13 @@ def build_stand_in(engine: Engine, tag: str) -> None:
     """Builds it under `tag`. Its files are fetched once and kept in the user's cache folder.
 
     Raises:
-        ImageError: if it cannot be made here; the sentence says what is missing.
+        UnavailableError: if it cannot be made here; the sentence says what is missing.
     """
-    engine.build(tag, _root_filesystem(), dockerfile=_DOCKERFILE)
+    folder = _root_filesystem()
+    try:
+        engine.build(tag, folder, dockerfile=_DOCKERFILE)
+    except ImageError as error:
+        raise UnavailableError(f"No image can be built on this machine. {error}") from error
 
 
 def _root_filesystem() -> Path:
@@ -48,7 +52,7 @@ def _root_filesystem() -> Path:
     if not (folder / "rootfs.tar").is_file():
         mirror, components = _mirror(suite)
         if not shutil.which("debootstrap") or os.geteuid():
-            raise ImageError(
+            raise UnavailableError(
                 "A base image can be made only by root with debootstrap, which "
                 "`apt-get install debootstrap` installs; or name one with BASE_IMAGE."
             )
@@ -64,7 +68,7 @@ def _suite() -> str:
     try:
         return platform.freedesktop_os_release()["VERSION_CODENAME"]
     except (OSError, KeyError):
-        raise ImageError(
+        raise UnavailableError(
             "A base image can be made on Debian and Ubuntu only; name one with BASE_IMAGE."
         ) from None
 
@@ -77,11 +81,13 @@ def _mirror(suite: str) -> tuple[str, list[str]]:
             [*asked, "Created-By: Packages"], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise ImageError("apt-get tells of no mirror; name a base with BASE_IMAGE.") from error
+        raise UnavailableError(
+            "apt-get tells of no mirror; name a base with BASE_IMAGE."
+        ) from error
     rows = [line.split() for line in told.stdout.splitlines()]
     found = [(address, component) for release, address, component in rows if release == suite]
     if not found:
-        raise ImageError(
+        raise UnavailableError(
             f"apt-get tells of no mirror for {suite}; run `apt-get update`, or name a base image "
             "with BASE_IMAGE."
         )
@@ -106,7 +112,7 @@ def _debootstrap(suite: str, mirror: str, components: list[str], target: Path) -
     )
     if done.returncode:
         last = (done.stdout + done.stderr).splitlines()[-10:]
-        raise ImageError("\n".join(["debootstrap could not make a base image.", *last]))
+        raise UnavailableError("\n".join(["debootstrap could not make a base image.", *last]))
 
 
 def _pack(tree: Path, folder: Path) -> Path:

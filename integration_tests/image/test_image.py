@@ -10,7 +10,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -20,8 +20,9 @@ from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, discover, run_he
 from integration_tests.sandbox import Dialect, Sandbox
 
 from . import listing
-from .built import PRIVATE, ROOT, Built, build
-from .engines import Engine, ImageError, open_engine
+from .built import ROOT, Built, build
+from .engines import Engine, UnavailableError, open_engine
+from .pip_settings import PipSettings
 from .trials import ROWS, Trial, trials
 
 if sys.version_info >= (3, 11):
@@ -31,9 +32,13 @@ else:
 
 pytestmark = [pytest.mark.image_tests, pytest.mark.slow]
 
+_PRIVATE = "/nowhere/private-5e9c70b1"
+"""A setting of pip that does nothing, and is nowhere else."""
+
 _TRIALS = (
     "spec",
     "check",
+    "check with untidy settings",
     "check with a wrong secret",
     "discover",
     "read",
@@ -46,13 +51,18 @@ def engine() -> Iterator[Engine]:
     try:
         with open_engine() as engine:
             yield engine
-    except ImageError as error:
+    except UnavailableError as error:
         pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
 def built(engine: Engine) -> Built:
-    return build(engine, os.environ.get("BASE_IMAGE"))
+    pip = PipSettings.of_this_machine()
+    pip = replace(pip, text=f"{pip.text}\n[freeze]\npath = {_PRIVATE}\n")
+    try:
+        return build(engine, os.environ.get("BASE_IMAGE"), pip=pip)
+    except UnavailableError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="module")
@@ -130,12 +140,12 @@ def test_every_module_is_compiled(engine: Engine, built: Built) -> None:
 
 
 def test_settings_of_the_machine_do_not_stay(engine: Engine, built: Built) -> None:
-    assert PRIVATE in built.pip.text
-    assert listing.holding(engine, built.image, PRIVATE) == []
+    assert _PRIVATE in built.pip.text
+    assert listing.holding(engine, built.image, _PRIVATE) == []
     assert listing.holding(engine, built.image, "airbyte-cdk") != [], "the search must find"
     said = engine.config(built.image)
     assert not [name for name in said.environment if "PIP_CONFIG" in name or "proxy" in name]
-    assert PRIVATE not in str(said)
+    assert _PRIVATE not in str(said)
 
 
 @pytest.mark.parametrize("title", _TRIALS)
@@ -159,7 +169,8 @@ def test_spec_is_the_one_of_these_sources(outcomes: Outcomes) -> None:
 
 
 def test_check_answers_in_words(outcomes: Outcomes) -> None:
-    assert outcomes.of["check"].run.connection_status["status"] == "SUCCEEDED"
+    for title in ("check", "check with untidy settings"):
+        assert outcomes.of[title].run.connection_status["status"] == "SUCCEEDED", title
     refused = outcomes.of["check with a wrong secret"].run.connection_status
     assert refused["status"] == "FAILED"
     assert "client" in refused["message"]

@@ -59,12 +59,17 @@ def trials(engine: Engine, image: str, sandbox: Sandbox) -> Iterator[Trial]:
             arguments = [command]
             if config is not None:
                 arguments = CliFiles(folder, command, config, catalog).arguments()
+            for path in folder.iterdir():
+                path.chmod(0o644)
             began = time.monotonic()
             run = run_command(engine, image, arguments, folder)
             return Trial(title, exit_code, run, time.monotonic() - began)
 
     yield tried("spec", "spec", None)
     yield tried("check", "check", right)
+    # blanks and a slash, which the connector would take out of a file that it can write
+    untidy = sandbox.config(instance_url=f" {sandbox.url}/ ")
+    yield tried("check with untidy settings", "check", untidy)
     # a failed check is an answer
     yield tried("check with a wrong secret", "check", wrong)
     yield tried("discover", "discover", right)
@@ -75,7 +80,7 @@ def trials(engine: Engine, image: str, sandbox: Sandbox) -> Iterator[Trial]:
 
 @contextmanager
 def _readable_folder() -> Iterator[Path]:
-    """A folder that the user of the image may enter, and not write to."""
+    """A folder that the user of the image may enter and not write to, as people mount theirs."""
     with tempfile.TemporaryDirectory(prefix="coupa-trial-") as folder:
         os.chmod(folder, 0o755)
         yield Path(folder)
