@@ -17,7 +17,7 @@ find_python() {
     local newest="$1" candidate
     local suits="import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, $newest))"
     if [ -n "${PYTHON:-}" ]; then
-        "$PYTHON" -c "$suits" 2>/dev/null || fail "PYTHON=$PYTHON is not a Python from 3.10 to 3.$newest."
+        "$PYTHON" -c "$suits" 2>/dev/null || fail "no Python from 3.10 to 3.$newest at PYTHON=$PYTHON."
         command -v "$PYTHON"
         return
     fi

@@ -238,7 +238,7 @@ def _redirected(out: io.StringIO, argv: list[str]) -> Iterator[None]:
 
 
 def json_lines(text: str) -> list[dict[str, Any]]:
-    """The lines that are JSON objects."""
+    """The lines of `text` that are JSON objects, as Airbyte's messages are."""
     messages = []
     for line in text.split("\n"):  # not splitlines: records hold other separators
         with contextlib.suppress(json.JSONDecodeError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
@@ -63,7 +64,8 @@ class SourceCoupa(ConcurrentDeclarativeSource):
                 all streams without one: to build those takes it seconds.
             config: the settings as the user entered them; None for `spec`.
             state: the state messages to go on from.
-            config_path: where settings that the manifest migrates are written back.
+            config_path: where settings that the manifest migrates are written back. A file that
+                is mounted into a container often cannot be written; they then are only told.
         """
         self._config_path = config_path
         self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
@@ -81,7 +83,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
                     if selected is None or stream["$parameters"]["name"] in selected
                 ],
             },
-            config_path=config_path,
+            config_path=config_path if config_path and os.access(config_path, os.W_OK) else None,
         )
         refreshed = {
             configured.stream.name

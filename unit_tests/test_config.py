@@ -7,6 +7,7 @@ a hostile form might mean.
 from __future__ import annotations
 
 import json
+import os
 import traceback
 from pathlib import Path
 from typing import Any
@@ -318,6 +319,20 @@ def test_the_instance_url_is_stored_in_its_normal_form(
     assert json.loads(files.config_path.read_text()) == stored
     told = [message["control"]["connectorConfig"]["config"] for message in run.of_type("CONTROL")]
     assert told == [stored] * (entered != normal)
+    assert set(sent) == {f"{normal}/oauth2/token"}
+
+
+def test_settings_in_a_file_that_cannot_be_written_are_told_and_used(
+    tmp_path: Path, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a file that is mounted into a container, whose user is another."""
+    monkeypatch.setattr("source_coupa.source.os.access", lambda _, mode: mode != os.W_OK)
+    [(entered, normal), *_] = [pair for pair in NORMAL_URLS.items() if pair[0] != pair[1]]
+    files = CliFiles(tmp_path, "check", {**GOOD, "instance_url": entered})
+    run = run_here(files.arguments())
+    assert json.loads(files.config_path.read_text()) == {**GOOD, "instance_url": entered}
+    (control,) = run.of_type("CONTROL")
+    assert control["control"]["connectorConfig"]["config"] == {**GOOD, "instance_url": normal}
     assert set(sent) == {f"{normal}/oauth2/token"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
@@ -9,6 +11,8 @@ from source_coupa.components.pages import JsonRecord, value_of
 
 _TICK = timedelta(seconds=1)
 """Coupa prints times to the second; a rounded one may lie this far outside of its window."""
+
+_OFFSET = re.compile(r"([+-]\d\d)(\d\d)$")
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,9 @@ def instant(text: object) -> datetime:
     """
     if not isinstance(text, str):
         raise ValueError("no text")
+    if sys.version_info < (3, 11):
+        # its fromisoformat reads offsets with a colon only, and states have none
+        text = _OFFSET.sub(r"\1:\2", text)
     moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
     if moment.tzinfo is None:
         raise ValueError("no time zone")
