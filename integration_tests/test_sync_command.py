@@ -13,9 +13,10 @@ import pytest
 
 from unit_tests.truth import truth_of
 
+from .airbyte_sign_in import Airbyte
 from .databases import Database, DuckDBFile, PostgresDatabase, assert_holds, schema_name
 from .full_records import add_full_records
-from .harness import ALL_STREAMS, RESOURCE_OF
+from .harness import ALL_STREAMS, RESOURCE_OF, run_here
 from .postgres import PASSWORD
 from .sandbox import Dialect, Fault, Sandbox
 from .sync_command import run_sync
@@ -123,6 +124,32 @@ def test_a_failing_stream_is_told_and_the_others_are_stored(
     for stream in ("users", "expenses", "expense_lines"):
         [row] = database.rows(f"SELECT count(*) AS rows FROM {schema_name(sandbox)}.{stream}")
         assert row["rows"] == len(sandbox.tables[RESOURCE_OF[stream]])
+
+
+def test_a_sign_in_that_is_renewed_is_kept_for_the_next_sync(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    """Each of the connector's commands renews it, and what stands in the file is used up then."""
+    sandbox.dialect = sandbox.dialect.but(refresh_token="rotated", token_lifetime=50)
+    (message,) = run_here(["spec"]).of_type("SPEC")
+    form = sandbox.add_sign_in_client("core.user.read")
+    signed_in = {**Airbyte(message["spec"]).authenticate(form), "instance_url": sandbox.url + "/"}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(signed_in))
+    for _ in range(2):
+        before = json.loads(path.read_text())
+        run = run_sync(tmp_path, "--config", str(path), "--streams", "users", "--once")
+        assert run.returncode == 0, run.stderr
+        after = json.loads(path.read_text())
+        assert after["credentials"]["refresh_token"] != before["credentials"]["refresh_token"]
+        assert {**after, "credentials": None} == {**signed_in, "credentials": None}
+        for token in ("refresh_token", "access_token"):
+            for config in (before, after):
+                assert config["credentials"][token] not in run.stdout + run.stderr
+    sandbox.end_sign_ins()
+    run = run_sync(tmp_path, "--config", str(path), "--streams", "users", "--once")
+    assert run.returncode == 1
+    assert "no longer accepts the refresh token" in run.stderr
 
 
 @pytest.mark.parametrize(

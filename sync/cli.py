@@ -17,6 +17,7 @@ from sync.destinations import Destination, destination_of
 from sync.errors import SyncError
 from sync.settings import (
     chosen_schema,
+    keep_sign_in,
     load_config,
     schema_name,
     secrets_of,
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if demo:
                 # nothing is read twice, so that the second sync shows exactly what was edited
                 config = {**demo.config, "lookback_window_hours": 0}
-            _run(console, options, config, destination, demo)
+            _run(console, options, config, destination, demo, secrets)
     except SyncError as error:
         print(f"error: {without_secrets(str(error), secrets)}", file=sys.stderr)
         return 1
@@ -105,6 +106,7 @@ def _run(
     config: dict[str, Any],
     destination: Destination,
     demo: sandbox.Sandbox | None,
+    secrets: list[str],
 ) -> None:
     schema = "sandbox" if demo else schema_name(config)
     if options.schema:
@@ -113,7 +115,7 @@ def _run(
     console.print(f"Syncing {escape(instance)} into {escape(destination.title)}, schema {schema}.")
     try:
         with destination.claimed(schema, demo=bool(demo)):
-            result = _sync_into(console, options, config, destination, schema, demo)
+            result = _sync_into(console, options, config, destination, schema, demo, secrets)
     except SyncError:
         raise
     except Exception as error:
@@ -131,11 +133,17 @@ def _sync_into(
     destination: Destination,
     schema: str,
     demo: sandbox.Sandbox | None,
+    secrets: list[str],
 ) -> client.SyncResult:
     # PyAirbyte takes seconds to import, which a wrong file name should not
     from sync import client
 
-    with client.opened(config, destination=destination, schema=schema) as coupa:
+    def keep(changed: dict[str, Any]) -> None:
+        secrets.extend(secrets_of(changed))
+        if options.config:
+            keep_sign_in(options.config, config, changed)
+
+    with client.opened(config, destination=destination, schema=schema, keep=keep) as coupa:
         coupa.check()
         named = [name for names in options.streams for name in names.split(",") if name]
         coupa.select(named or (list(sandbox.RESOURCE_OF_STREAM) if demo else []))

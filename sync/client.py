@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,10 +129,28 @@ _SUMMARY = "During the sync, the following streams did not sync successfully"
 
 
 @contextmanager
-def opened(config: dict[str, Any], *, destination: Destination, schema: str) -> Iterator[Client]:
-    """A client for the instance of `config` that writes into `schema`, which is claimed."""
+def opened(
+    config: dict[str, Any],
+    *,
+    destination: Destination,
+    schema: str,
+    keep: Callable[[dict[str, Any]], None],
+) -> Iterator[Client]:
+    """A client for the instance of `config` that writes into `schema`, which is claimed; `keep`
+    stores settings that the connector changes, such as a renewed sign-in."""
+
+    def take_over(changed: dict[str, Any]) -> None:
+        keep(changed)
+        # PyAirbyte runs the connector anew for each command, and with the settings it had
+        source.set_config(changed, validate=False)
+
     with redirect_stderr(io.StringIO()):
-        source = airbyte.get_source("source-coupa", config=config, local_executable=CONNECTOR)
+        source = airbyte.get_source(
+            "source-coupa",
+            config=dict(config),
+            local_executable=CONNECTOR,
+            config_change_callback=take_over,
+        )
     with (
         tempfile.TemporaryDirectory(prefix="source-coupa-") as batches,
         destination.cache(schema, Path(batches)) as cache,

@@ -10,7 +10,7 @@ from typing import Any
 
 from sync.errors import SyncError
 
-SECRET_KEYS = ("client_secret", "client_id")
+SECRET_KEYS = ("client_secret", "client_id", "refresh_token", "access_token")
 
 
 def load_config(path: Path) -> dict[str, Any]:
@@ -60,8 +60,29 @@ def chosen_schema(name: str) -> str:
 
 
 def secrets_of(config: dict[str, Any]) -> list[str]:
-    """The values of the secret settings."""
-    return [str(config.get(key) or "").strip() for key in SECRET_KEYS]
+    """The values of the secret settings, those of a sign-in included."""
+    credentials = config.get("credentials")
+    settings = {**credentials, **config} if isinstance(credentials, dict) else config
+    return [str(settings.get(key) or "").strip() for key in SECRET_KEYS]
+
+
+def keep_sign_in(path: Path, config: dict[str, Any], renewed: dict[str, Any]) -> None:
+    """Writes a sign-in that the connector renewed into the file of its settings: the one that
+    stands there may be used up. Changes nothing else of it.
+
+    Raises:
+        SyncError: if it cannot be written.
+    """
+    if config.get("credentials") == renewed.get("credentials"):
+        return
+    config["credentials"] = renewed.get("credentials")
+    try:
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SyncError(
+            f"The renewed sign-in cannot be written into {path}: {error.strerror}. Make the file "
+            "writable, and authenticate again if the next sync says so."
+        ) from None
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
