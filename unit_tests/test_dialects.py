@@ -7,7 +7,7 @@ instance meets `order_by=id` or `id[gt]`, nor that all serve pages of 50.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -209,10 +209,7 @@ def test_a_record_out_of_an_order_that_else_is_that_of_ids_is_not_lost(
     """Ordered by update time, a table whose records are hardly ever edited looks ordered by id."""
     dialect = UNLIMITED.but(order_by_id="ignored", default_order="updated_at", page_cap=cap)
     with Sandbox({}, dialect=dialect, clock=Present()) as sandbox:
-        users = sandbox.tables["users"]
-        start = Present().now - timedelta(days=2)
-        for number in range(130):
-            users.add(id=100 + number, updated_at=start + timedelta(minutes=number))
+        users, start = sandbox.tables["users"], updated_like_ids(sandbox)
         users.edit(100 + displaced, updated_at=start + timedelta(minutes=128, seconds=30))
         assert outcome_of(sandbox) in (users.ids(), OUT_OF_ORDER)
 
@@ -223,10 +220,7 @@ def test_nor_is_it_lost_where_the_list_gets_shorter_meanwhile(displaced: int, sh
     """A look beyond as many records as were read then finds nothing."""
     dialect = UNLIMITED.but(order_by_id="refused", default_order="updated_at")
     with Sandbox({}, dialect=dialect, clock=Present()) as sandbox:
-        users = sandbox.tables["users"]
-        start = Present().now - timedelta(days=2)
-        for number in range(130):
-            users.add(id=100 + number, updated_at=start + timedelta(minutes=number))
+        users, start = sandbox.tables["users"], updated_like_ids(sandbox)
         users.edit(100 + displaced, updated_at=start + timedelta(minutes=128, seconds=30))
 
         def shorten(_: Sandbox, request: object) -> None:
@@ -243,10 +237,7 @@ def test_nor_is_it_taken_for_the_record_before_it_that_has_left() -> None:
     """It then begins the page that should begin with the last record of the page before."""
     dialect = UNLIMITED.but(order_by_id="refused", default_order="updated_at")
     with Sandbox({}, dialect=dialect, clock=Present()) as sandbox:
-        users = sandbox.tables["users"]
-        start = Present().now - timedelta(days=2)
-        for number in range(130):
-            users.add(id=100 + number, updated_at=start + timedelta(minutes=number))
+        users, start = sandbox.tables["users"], updated_like_ids(sandbox)
         users.edit(120, updated_at=start + timedelta(minutes=50, seconds=30))
         left = 100 + 50  # the last one of the first page, which 120 is not on
 
@@ -338,6 +329,14 @@ def read_list(sandbox: Sandbox, filters: Mapping[str, str] | None = None) -> lis
             for record in page
         ]
     return sorted(read)
+
+
+def updated_like_ids(sandbox: Sandbox) -> datetime:
+    """Adds 130 users, each changed a minute after the one before; gives the time of the first."""
+    start = Present().now - timedelta(days=2)
+    for number in range(130):
+        sandbox.tables["users"].add(id=100 + number, updated_at=start + timedelta(minutes=number))
+    return start
 
 
 def outcome_of(sandbox: Sandbox) -> list[int] | str | None:
