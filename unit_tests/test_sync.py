@@ -8,7 +8,7 @@ import pytest
 
 from sync.errors import SyncError
 from sync.sandbox import EDITS, RESOURCE_OF_STREAM, ROWS
-from sync.settings import load_config, schema_name, without_secrets
+from sync.settings import load_config, schema_name, secrets_of, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,20 @@ def test_instances_of_one_name_at_two_domains_have_two_schemas() -> None:
 
 
 def test_secrets_are_struck_out() -> None:
-    config = {"client_id": "an-id-4711", "client_secret": " a-secret-0815 ", "other": "kept"}
-    text = "Coupa refuses a-secret-0815 of an-id-4711, other is kept"
-    assert without_secrets(text, config) == "Coupa refuses **** of ****, other is kept"
+    config = {
+        "client_id": "an-id-4711",
+        "client_secret": " a-secret-0815 ",
+        "credentials": {"auth_type": "authorization_code", "refresh_token": "renew-1623"},
+        "other": "kept",
+    }
+    text = "Coupa refuses a-secret-0815 of an-id-4711 and renew-1623, other is kept"
+    struck_out = without_secrets(text, secrets_of(config))
+    assert struck_out == "Coupa refuses **** of **** and ****, other is kept"
 
 
 def test_settings_without_secrets_leave_a_text_alone() -> None:
-    assert without_secrets("text", {"client_secret": "", "client_id": None}) == "text"
+    secrets = secrets_of({"client_secret": "", "client_id": None})
+    assert without_secrets("text", secrets) == "text"
 
 
 @pytest.mark.parametrize(
