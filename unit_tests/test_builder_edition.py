@@ -223,7 +223,9 @@ def test_a_state_of_one_edition_goes_on_in_the_other(first: str, present: Presen
     streams: Sequence[str] = ["users", "user_roles"]
     editions = [read_here, run_read] if first == "the Builder edition" else [run_read, read_here]
     days = [present.now - timedelta(days=day) for day in range(5, 60)]
-    with Sandbox({"users": 120}, dialect=UNLIMITED, spread=days, clock=present) as sandbox:
+    with Sandbox(
+        {"users": 120}, dialect=UNLIMITED, spread=days, clock=present, size={"users": 4_000}
+    ) as sandbox:
         table = sandbox.tables["users"]
         output = editions[0](sandbox, streams, start_date=START)
         state = final_states(output)

@@ -42,6 +42,7 @@ def builder_manifest() -> str:
     """
     made = {
         "streams": _streams,
+        "spec": _spec,
         "auto_import_schema": _auto_import_schema,
         "schemas": _schemas,
     }
@@ -112,6 +113,15 @@ def _blocks(text: str, indent: str) -> dict[str, str]:
 def _definitions() -> dict[str, str]:
     block = _blocks(TEXT, "")["definitions"].partition("\n")[2]
     return {f"definitions.{name}": part for name, part in _blocks(f"{block}\n", "  ").items()}
+
+
+def _spec() -> Iterator[str]:
+    """The form without the second grant type, for which there is no authenticator here."""
+    spec = f"{_blocks(TEXT, '')['spec']}\n"
+    for indent, key in (("  ", "advanced_auth"), ("      ", "credentials")):
+        comments = rf"(?:{indent}#.*\n)*"
+        spec = re.sub(rf"(?m)^{comments}{indent}{key}:.*\n(?:(?:{indent} .*)?\n)*", "", spec)
+    yield re.sub(r" &\w+", "", spec).rstrip()
 
 
 def _streams() -> Iterator[str]:
