@@ -19,7 +19,7 @@ from .scenario import ENDING, PASSING, draw
 pytestmark = pytest.mark.slow
 
 SCENARIOS = 200
-AT_ONCE = 20
+AT_ONCE = 40
 PROCESSES = 0.02
 
 
