@@ -71,6 +71,14 @@ def read() -> Iterator[Read]:
             yield Read(sandbox, output, records_by_stream(output))
 
 
+@pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
+def test_no_two_rows_of_a_stream_have_the_same_key(read: Read, stream: StreamRow) -> None:
+    """A destination that merges by key would keep one of them."""
+    keys = [tuple(row.get(key) for key in stream.primary_key) for row in read.records[stream.name]]
+    assert not any(None in key for key in keys)
+    assert len(set(keys)) == len(keys)
+
+
 @pytest.mark.parametrize("name", [stream.name for stream in STREAMS])
 def test_a_stream_brings_every_record_of_its_list(read: Read, name: str) -> None:
     assert read.output.errors == []

@@ -105,7 +105,14 @@ class _Growing:
     def fill(self, path: Path, fields: Mapping[str, Schema], chosen: Mapping[str, Schema]) -> None:
         """Gives the object at `path` a value in each of the `chosen` fields."""
         holder = self._dig(self.body, path, fields)
-        values = {_dashed(key): self._maker.value(key, field) for key, field in chosen.items()}
+        # items of a list have ids of their own, which no other record's items have
+        is_own = path[-1:] == ("[]",)
+        values = {
+            _dashed(key): child_id(next(self._children))
+            if key == "id" and is_own
+            else self._maker.value(key, field)
+            for key, field in chosen.items()
+        }
         holder.update(values)
         self.grown += len(encode(values))
 
