@@ -17,7 +17,13 @@ from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import records_by_stream, run_read
-from integration_tests.sandbox import Dialect, RequestRecord, Sandbox, interesting_dialects
+from integration_tests.sandbox import (
+    Dialect,
+    Fault,
+    RequestRecord,
+    Sandbox,
+    interesting_dialects,
+)
 from source_coupa.components.fetchers import Fetchers
 from source_coupa.components.lists import ListReader
 from source_coupa.components.pages import PageReader
@@ -248,6 +254,26 @@ def test_nor_is_it_taken_for_the_record_before_it_that_has_left() -> None:
         sandbox.before_each(leave)
         assert outcome_of(sandbox) == OUT_OF_ORDER
         assert users.row(left) is None
+
+
+def test_a_page_reached_by_going_back_ends_no_list_by_being_shorter_than_others() -> None:
+    """One answer holds more than a page, and records leave: the walk goes back by as many, to pages
+    on which nothing is new."""
+    dialect = UNLIMITED.but(id_filter="ignored", page_cap=20)
+    with Sandbox({}, dialect=dialect, clock=Present()) as sandbox:
+        users = sandbox.tables["users"]
+        updated_like_ids(sandbox)
+        sandbox.faults.add(Fault("over_page", times=1, after=4))
+
+        def leave(_: Sandbox, request: RequestRecord) -> None:
+            if int(request.query.get("offset", 0)) > 70 and len(users) == 130:
+                for number in range(3):
+                    users.delete(100 + number)
+
+        sandbox.before_each(leave)
+        read = read_list(sandbox)
+        assert len(users) == 127
+        assert set(read) >= set(users.ids())
 
 
 def test_records_that_enter_a_list_whose_order_is_not_proven_are_no_reason_to_stop() -> None:

@@ -162,28 +162,32 @@ class ListReader:
         dialect = self._pages.dialect
         offset = read - 1
         stalls = 0
+        reached = -1
         was_short = read < PAGE_SIZE
         while True:
             page = self._pages.at(filters, offset)
             if offset > 0 and not _overlaps(page, last_id):
                 offset = max(offset - dialect.longest_page, 0)
+                reached = -1
                 continue
             fresh = [record for record in page if record["id"] > last_id]
             if fresh:
                 dialect.learn_from(fresh, was_short)
                 yield fresh
                 last_id, stalls, was_short = fresh[-1]["id"], 0, len(page) < PAGE_SIZE
-            elif len(page) <= 1 or dialect.is_short(page):
+            elif len(page) <= 1:
                 dialect.learn_from(fresh, was_short)
                 return
-            elif (stalls := stalls + 1) > _MAX_STALLS:
+            elif page[-1]["id"] <= reached and (stalls := stalls + 1) > _MAX_STALLS:
                 raise errors.system_error(
                     "Coupa honours neither id filters nor offsets on "
                     f"/api/{self._pages.resource}, so that the list cannot be read beyond its "
                     "first page."
                 )
-            if dialect.is_last(page):
+            if fresh and dialect.is_last(page):
                 return
+            # a page without new records may come from going back, and be shorter than others
+            reached = page[-1]["id"]
             offset += len(page) - 1
 
     def _left_over(
