@@ -136,10 +136,12 @@ class PageReader:
             return None
         try:
             page = self._ask(filters, _between(last_id))
-            self.dialect.filters_ids = not page or page[0]["id"] > last_id
+            if page:
+                # an empty one proves nothing: all records may have left the list meanwhile
+                self.dialect.filters_ids = page[0]["id"] > last_id
         except QueryRefusedError:
             self.dialect.filters_ids = False
-        return page if self.dialect.filters_ids else None
+        return None if self.dialect.filters_ids is False else page
 
     def at(self, filters: Mapping[str, str], offset: int) -> list[JsonRecord]:
         """The page that starts with the record at `offset`, counted from 0."""
