@@ -93,8 +93,8 @@ class ListReader:
                 return Overview(page, is_whole=not page)
             if not page or last is None:
                 return Overview(page, is_whole=not page and last is None)
-            if dialect.orders is None:
-                dialect.orders = last >= page[-1]["id"]
+            if last >= page[-1]["id"] and dialect.orders is None:
+                dialect.orders = True
             if len(page) == 1:
                 # nobody knows at which end it was
                 is_whole = last == page[0]["id"] and not self._pages.at(filters, 1)

@@ -187,6 +187,10 @@ class PageReader:
                 return None
             try:
                 last = self.last_id(filters)
+                if page and last is not None and last < page[-1]["id"]:
+                    # the record at the end of the page may have left the list in between
+                    page = self._ask(filters, {})
+                    last = self.last_id(filters)
             except QueryRefusedError:
                 self.dialect.orders = False
                 return None
