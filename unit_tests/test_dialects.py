@@ -48,6 +48,11 @@ OUT_OF_ORDER = (
     "was stopped."
 )
 
+ONE_BY_ONE = (
+    "Coupa honours no id filters on /api/users and sends its records one by one, so that some "
+    "could be missed: the stream was stopped."
+)
+
 # What a list of several pages gives. An instance that honours `order_by` always gives all; without
 # it the default order decides. What becomes of `id[gt]` makes no difference to the result.
 #   order_by=id    default order  ->  id[gt] honoured, ignored, refused
@@ -205,6 +210,40 @@ def test_offsets_that_are_ignored_end_in_an_error(
     )
     assert_failed(output)
     assert len(sandbox.requests_for("users")) < 30
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+@pytest.mark.parametrize("id_filter", PLAYS)
+@pytest.mark.parametrize(("order", "default"), OUTCOMES)
+def test_pages_of_one_record_are_whole_or_an_error(
+    order: Any, default: Any, id_filter: Any, count: int
+) -> None:
+    dialect = UNLIMITED.but(
+        order_by_id=order, default_order=default, id_filter=id_filter, page_cap=1
+    )
+    with Sandbox({"users": count}, dialect=dialect, size={"users": 300}) as sandbox:
+        outcome = outcome_of(sandbox)
+        if count <= 1 or (order == id_filter == "honoured"):
+            assert outcome == sandbox.tables["users"].ids()
+        elif id_filter != "honoured":
+            assert outcome in (OUT_OF_ORDER, ONE_BY_ONE)
+        else:
+            assert outcome in (OUT_OF_ORDER, ONE_BY_ONE, sandbox.tables["users"].ids())
+        assert len(sandbox.requests_for("users")) < 30
+
+
+def test_a_record_that_enters_while_the_end_is_looked_at_is_no_reason_to_stop() -> None:
+    dialect = UNLIMITED.but(id_filter="ignored", page_cap=20)
+    with Sandbox({"users": 41}, dialect=dialect, size={"users": 300}) as sandbox:
+        users = sandbox.tables["users"]
+
+        def enter(_: Sandbox, request: RequestRecord) -> None:
+            if request.query.get("offset") == "41" and len(users) == 41:
+                users.add()
+
+        sandbox.before_each(enter)
+        assert read_list(sandbox) == users.ids()
+        assert len(users) == 42
 
 
 @pytest.mark.parametrize("displaced", [0, 5, 49, 50, 70, 127])

@@ -23,6 +23,8 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, pairwise
 
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
 from source_coupa import errors
 from source_coupa.components.fetchers import Fetchers
 from source_coupa.components.pages import (
@@ -176,14 +178,15 @@ class ListReader:
                 yield fresh
                 last_id, stalls, was_short = fresh[-1]["id"], 0, len(page) < PAGE_SIZE
             elif len(page) <= 1:
-                dialect.learn_from(fresh, was_short)
-                return
+                if not self._pages.at(filters, offset + 1):
+                    dialect.learn_from(fresh, was_short)
+                    return
+                # a record entered the list just now, or all pages hold a single one
+                if (stalls := stalls + 1) > _MAX_STALLS:
+                    raise _sends_single_records(self._pages.resource)
+                continue
             elif page[-1]["id"] <= reached and (stalls := stalls + 1) > _MAX_STALLS:
-                raise errors.system_error(
-                    "Coupa honours neither id filters nor offsets on "
-                    f"/api/{self._pages.resource}, so that the list cannot be read beyond its "
-                    "first page."
-                )
+                raise _leads_nowhere(self._pages.resource)
             if fresh and dialect.is_last(page):
                 return
             # a page without new records may come from going back, and be shorter than others
@@ -219,6 +222,21 @@ class ListReader:
             raise errors.system_error(
                 f"Coupa refuses the query for /api/{self._pages.resource} (HTTP 400): {refused}."
             ) from None
+
+
+def _leads_nowhere(resource: str) -> AirbyteTracedException:
+    return errors.system_error(
+        f"Coupa honours neither id filters nor offsets on /api/{resource}, so that the list cannot "
+        "be read beyond its first page."
+    )
+
+
+def _sends_single_records(resource: str) -> AirbyteTracedException:
+    """Pages of one record cannot overlap by one and go on."""
+    return errors.system_error(
+        f"Coupa honours no id filters on /api/{resource} and sends its records one by one, so that "
+        "some could be missed: the stream was stopped."
+    )
 
 
 def _overlaps(page: list[JsonRecord], last_id: int) -> bool:
