@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     AwareDatetime,
     BaseModel,
     ConfigDict,
@@ -27,7 +28,6 @@ _INSTANCE_URL = re.compile(
 _LONGEST_NAME = 253
 _HIGHEST_PORT = 65_535
 _SCOPES = r"^[A-Za-z0-9_.:, -]*$"
-_TOKEN = re.compile("[!-~]+")
 _START_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 _ADVICE = {
@@ -54,6 +54,16 @@ _ADVICE = {
 }
 
 
+def _fits_a_header(token: SecretStr) -> SecretStr:
+    if not re.fullmatch("[!-~]+", token.get_secret_value()):
+        raise ValueError("no token")
+    return token
+
+
+HeaderToken = Annotated[SecretStr, AfterValidator(_fits_a_header)]
+"""A token of visible ASCII characters, as an Authorization header can carry it."""
+
+
 class AuthorizationCode(BaseModel):
     """What a user's sign-in gave: a refresh token, and the access token that came with it.
 
@@ -65,7 +75,7 @@ class AuthorizationCode(BaseModel):
     auth_type: Literal["authorization_code"]
     scopes: Annotated[str, StringConstraints(pattern=_SCOPES)] = ""
     refresh_token: SecretStr
-    access_token: SecretStr | None = None
+    access_token: HeaderToken | None = None
     token_expiry_date: AwareDatetime | None = None
 
     @model_validator(mode="before")
@@ -75,13 +85,6 @@ class AuthorizationCode(BaseModel):
             return values
         pasted = {key: _stripped(value) for key, value in values.items()}
         return {key: value for key, value in pasted.items() if value not in (None, "")}
-
-    @field_validator("access_token")
-    @classmethod
-    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not _TOKEN.fullmatch(value.get_secret_value()):
-            raise ValueError("no token")
-        return value
 
     @field_validator("token_expiry_date", mode="before")
     @classmethod

@@ -18,6 +18,9 @@ TIMEOUT = (5.0, 8.0)
 LONGEST_ANSWER = 30.0
 """Seconds that the head of an answer may take, and its body, however steadily they drip."""
 
+PARALLEL_REQUESTS = 16
+"""How many requests go out at once where one is needed for each scope."""
+
 
 def new_session() -> requests.Session:
     """A session for `send`."""

@@ -12,10 +12,9 @@ import requests
 from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
-from source_coupa.http import new_session, send
+from source_coupa.http import PARALLEL_REQUESTS, new_session, send
 from source_coupa.oauth import Token, TokenStore
 
-_PARALLEL_REQUESTS = 16
 _WARM_UP_POLL = 1.5
 
 
@@ -94,7 +93,7 @@ class ScopeGate:
         possible = self._store.possible_scopes
         streams = [stream for stream in self._streams if stream.is_open_to(possible)]
         lists = {_list_of(stream): stream for stream in streams}
-        with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+        with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
             may_read = dict(zip(lists, pool.map(self._is_open, lists.values()), strict=True))
         opened = [stream for stream in streams if may_read[_list_of(stream)]]
         if opened:

@@ -12,10 +12,10 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
+from source_coupa.http import PARALLEL_REQUESTS
 from source_coupa.oauth.endpoint import RETRY_WAITS, TokenEndpoint
 from source_coupa.oauth.tokens import ScopeRefusedError, Token, TokenSlot, TokenStore
 
-_PARALLEL_REQUESTS = 16
 _TOO_LONG = (400, 413, 414, 431)
 """How a proxy may refuse a request for all scopes; one for a single scope then tells more."""
 
@@ -65,7 +65,7 @@ class ClientCredentialsTokens(TokenStore):
         try:
             token = self._mint(" ".join(self.scopes), budget)
         except ScopeRefusedError:
-            with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+            with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
                 answers = pool.map(lambda scope: self.holds(scope, budget), self.scopes)
                 return {scope for scope, held in zip(self.scopes, answers, strict=True) if held}
         return set(token.told_scopes.intersection(self.scopes) or self.scopes)

@@ -17,10 +17,10 @@ import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.sources.streams.call_rate import APIBudget
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from source_coupa import errors
-from source_coupa.config import CoupaConfig
+from source_coupa.config import CoupaConfig, HeaderToken
 from source_coupa.http import new_session, send
 from source_coupa.oauth.tokens import RENEW_AT, Token
 from source_coupa.secrets import hide
@@ -41,18 +41,11 @@ class TokenAnswer(BaseModel):
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    access_token: SecretStr = Field(min_length=1)
+    access_token: HeaderToken
     expires_in: float = Field(default=_DEFAULT_LIFETIME, gt=0)
     scope: str | None = None
     """What was granted, if it is not what was asked for (RFC 6749 section 5.1)."""
     refresh_token: SecretStr | None = None
-
-    @field_validator("access_token")
-    @classmethod
-    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
-        if not re.fullmatch("[!-~]+", value.get_secret_value()):
-            raise ValueError("no token")
-        return value
 
 
 class OAuthError(BaseModel):
