@@ -6,7 +6,9 @@ instance meets `order_by=id` or `id[gt]`, nor that all serve pages of 50.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -336,6 +338,49 @@ def test_records_that_enter_a_list_whose_order_is_not_proven_are_no_reason_to_st
         assert len(again) < 3, "the order shows on the first page that has the edited record"
 
 
+@pytest.mark.parametrize("looks_first", [False, True])
+def test_a_newest_record_that_leaves_is_no_proof_that_the_order_is_ignored(
+    looks_first: bool,
+) -> None:
+    """The list seems to end before its first page does, whether that is met while the list is read
+    or while both of its ends are looked at."""
+    dialect = UNLIMITED.but(default_order="shuffled")
+    with Sandbox({"users": 50}, dialect=dialect) as sandbox:
+        table = sandbox.tables["users"]
+
+        def leave(_: Sandbox, request: RequestRecord) -> None:
+            if request.query.get("dir") == "desc" and len(table) == 50:
+                wait_for_first_page(sandbox)
+                table.delete(table.ids()[-1])
+
+        sandbox.before_each(leave)
+        with users_of(sandbox) as users:
+            if looks_first:
+                assert not users.overview({}).is_whole
+            assert set(ids_in(users, {})) >= set(table.ids())
+        assert len(table) == 49
+        assert any(request.query.get("dir") == "asc" for request in sandbox.requests)
+
+
+def test_a_list_that_all_records_leave_teaches_nothing_about_id_filters() -> None:
+    dialect = UNLIMITED.but(id_filter="ignored")
+    with Sandbox({"users": 50}, dialect=dialect, size={"users": 300}) as sandbox:
+        table = sandbox.tables["users"]
+
+        def leave(_: Sandbox, request: RequestRecord) -> None:
+            if "id[gt]" in request.query and len(table) == 50:
+                for id_ in table.ids():
+                    table.delete(id_)
+
+        sandbox.before_each(leave)
+        with users_of(sandbox) as users:
+            assert len(ids_in(users, {})) == 50
+            assert len(table) == 0
+            for _ in range(120):
+                table.add()
+            assert ids_in(users, {}) == table.ids()
+
+
 @pytest.mark.usefixtures("cut_often")
 @pytest.mark.parametrize("fields", PLAYS)
 @pytest.mark.parametrize("max_offset", [None, 120])
@@ -366,7 +411,19 @@ def test_what_was_learned_about_an_instance_is_not_asked_again(sandbox: Sandbox)
 
 
 def read_list(sandbox: Sandbox, filters: Mapping[str, str] | None = None) -> list[int]:
-    """The ids of all users that match `filters`, read by the reader of lists, without the CDK."""
+    """The ids of all users that match `filters`, read without the CDK."""
+    with users_of(sandbox) as users:
+        return ids_in(users, filters or {})
+
+
+def ids_in(users: ListReader, filters: Mapping[str, str]) -> list[int]:
+    """The ids that the reader finds."""
+    return sorted(record["id"] for page in users.read(filters) for record in page)
+
+
+@contextmanager
+def users_of(sandbox: Sandbox) -> Iterator[ListReader]:
+    """A reader that knows nothing about the instance yet."""
     session = requests.Session()
     config = sandbox.config()
     answer = session.post(
@@ -386,14 +443,16 @@ def read_list(sandbox: Sandbox, filters: Mapping[str, str] | None = None) -> lis
         resource="users",
         send=lambda query: session.get(f"{sandbox.url}/api/users", params=query, headers=headers),
     )
-    fetchers = Fetchers(6, 20)
     with session:
-        read = [
-            record["id"]
-            for page in ListReader(pages=pages, fetchers=fetchers).read(filters or {})
-            for record in page
-        ]
-    return sorted(read)
+        yield ListReader(pages=pages, fetchers=Fetchers(6, 20))
+
+
+def wait_for_first_page(sandbox: Sandbox) -> None:
+    """Until a page of ascending ids was answered."""
+    deadline = time.monotonic() + 10
+    while not any(r.query.get("dir") == "asc" and r.rows for r in sandbox.requests):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
 
 
 def updated_like_ids(sandbox: Sandbox) -> datetime:
