@@ -7,12 +7,13 @@ import os
 import shutil
 import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from .pip_settings import PipSettings
 
@@ -51,8 +52,10 @@ class ImageConfig:
         )
 
 
-class Engine(Protocol):
+class Engine(ABC):
     """A program that makes images. Images are named by tag."""
+
+    _build_options: tuple[str, ...] = ()
 
     def build(
         self,
@@ -68,11 +71,17 @@ class Engine(Protocol):
         Raises:
             ImageError: if it cannot be built.
         """
-        ...
-
-    def config(self, image: str) -> ImageConfig:
-        """What `image` says of itself."""
-        ...
+        options = ["--network", "host", "--tag", tag, *self._build_options]
+        if dockerfile:
+            options += ["--file", str(dockerfile)]
+        if base:
+            options += ["--build-arg", f"BASE_IMAGE={base}"]
+        with _pip_arguments(pip) as settings:
+            _succeed(
+                "The image could not be built.",
+                [*self._program, "build", *options, *settings, str(context)],
+                {"DOCKER_BUILDKIT": "1"},
+            )
 
     def run(
         self, image: str, command: Sequence[str], *, folder: Path | None = None, user: str = ""
@@ -80,15 +89,34 @@ class Engine(Protocol):
         """Runs `command` (a path, then arguments) in a container that shares this machine's
         network and sees `folder` under the same path; as the image's own user if none is named.
         """
-        ...
+        options = []
+        if folder:
+            options += ["--volume", f"{folder}:{folder}"]
+        if user:
+            options += ["--user", user]
+        return _run([*self._program, "run", *self._run_arguments(image, options, command)])
 
+    @abstractmethod
+    def config(self, image: str) -> ImageConfig:
+        """What `image` says of itself."""
+
+    @abstractmethod
     def save(self, image: str, path: Path) -> None:
         """Writes the image into a file that `docker load` and `podman load` read.
 
         Raises:
             ImageError: if it cannot be written.
         """
-        ...
+
+    @property
+    @abstractmethod
+    def _program(self) -> Sequence[str]:
+        """What every command begins with."""
+
+    @abstractmethod
+    def _run_arguments(
+        self, image: str, options: Sequence[str], command: Sequence[str]
+    ) -> list[str]: ...
 
 
 @contextmanager
@@ -165,112 +193,71 @@ def _pip_arguments(pip: PipSettings | None) -> Iterator[list[str]]:
         yield arguments
 
 
-def _build_arguments(tag: str, dockerfile: Path | None, base: str | None) -> list[str]:
-    arguments = ["build", "--network", "host", "--tag", tag]
-    if dockerfile:
-        arguments += ["--file", str(dockerfile)]
-    if base:
-        arguments += ["--build-arg", f"BASE_IMAGE={base}"]
-    return arguments
-
-
-@dataclass(frozen=True)
-class Docker:
+class Docker(Engine):
     """The docker command with its daemon."""
 
-    def build(
-        self,
-        tag: str,
-        context: Path,
-        *,
-        dockerfile: Path | None = None,
-        base: str | None = None,
-        pip: PipSettings | None = None,
-    ) -> None:
-        with _pip_arguments(pip) as settings:
-            _succeed(
-                "The image could not be built.",
-                ["docker", *_build_arguments(tag, dockerfile, base), *settings, str(context)],
-                {"DOCKER_BUILDKIT": "1"},
-            )
+    _program = ("docker",)
 
     def config(self, image: str) -> ImageConfig:
-        said = _succeed(f"There is no image {image}.", ["docker", "image", "inspect", image])
+        said = _succeed(f"There is no image {image}.", [*self._program, "image", "inspect", image])
         return ImageConfig.parse(json.loads(said)[0]["Config"])
 
-    def run(
-        self, image: str, command: Sequence[str], *, folder: Path | None = None, user: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        options = ["--rm", "--network", "host", "--entrypoint", command[0]]
-        if folder:
-            options += ["--volume", f"{folder}:{folder}"]
-        if user:
-            options += ["--user", user]
-        return _run(["docker", "run", *options, image, *command[1:]])
+    def save(self, image: str, path: Path) -> None:
+        command = [*self._program, "save", "--output", str(path), image]
+        _succeed(f"{path} could not be written.", command)
+
+    def _run_arguments(
+        self, image: str, options: Sequence[str], command: Sequence[str]
+    ) -> list[str]:
+        entrypoint, *arguments = command
+        container = ["--rm", "--network", "host", "--entrypoint", entrypoint]
+        return [*container, *options, image, *arguments]
+
+
+class Buildah(Engine):
+    """Buildah, which needs no daemon and no namespaces: its containers are chroots.
+
+    Args:
+        storage: the folder that is to hold images and containers.
+    """
+
+    # Docker's format keeps all that Docker's own builder writes
+    _build_options = ("--format", "docker", "--isolation", "chroot")
+
+    def __init__(self, storage: Path) -> None:
+        self._storage = storage
+        self._containers: dict[str, str] = {}
+
+    def config(self, image: str) -> ImageConfig:
+        said = _succeed(
+            f"There is no image {image}.", [*self._program, "inspect", "--type", "image", image]
+        )
+        return ImageConfig.parse(json.loads(said)["OCIv1"]["config"])
 
     def save(self, image: str, path: Path) -> None:
-        _succeed(f"{path} could not be written.", ["docker", "save", "--output", str(path), image])
+        target = f"docker-archive:{path}:{image}"
+        _succeed(f"{path} could not be written.", [*self._program, "push", image, target])
 
-
-@dataclass
-class Buildah:
-    """Buildah, which needs no daemon and no namespaces: its containers are chroots."""
-
-    storage: Path
-    _containers: dict[str, str] = field(default_factory=dict)
+    def close(self) -> None:
+        """Removes the containers, and what is mounted for them, so that the storage can go."""
+        _run([*self._program, "rm", "--all"])
 
     @cached_property
-    def _command(self) -> list[str]:
-        roots = ["--root", str(self.storage / "root"), "--runroot", str(self.storage / "run")]
+    def _program(self) -> Sequence[str]:
+        roots = ["--root", str(self._storage / "root"), "--runroot", str(self._storage / "run")]
         command = ["buildah", *roots]
         if _run([*command, "info"]).returncode == 0:
             return command
         # layers as plain copies, where the system has nothing better
         return [*command, "--storage-driver", "vfs"]
 
-    def build(
-        self,
-        tag: str,
-        context: Path,
-        *,
-        dockerfile: Path | None = None,
-        base: str | None = None,
-        pip: PipSettings | None = None,
-    ) -> None:
-        # Docker's format keeps all that Docker's own builder writes
-        arguments = [*_build_arguments(tag, dockerfile, base), "--format", "docker"]
-        with _pip_arguments(pip) as settings:
-            _succeed(
-                "The image could not be built.",
-                [*self._command, *arguments, "--isolation", "chroot", *settings, str(context)],
-            )
-
-    def config(self, image: str) -> ImageConfig:
-        said = _succeed(
-            f"There is no image {image}.", [*self._command, "inspect", "--type", "image", image]
-        )
-        return ImageConfig.parse(json.loads(said)["OCIv1"]["config"])
-
-    def run(
-        self, image: str, command: Sequence[str], *, folder: Path | None = None, user: str = ""
-    ) -> subprocess.CompletedProcess[str]:
-        options = ["--isolation", "chroot"]
-        if folder:
-            options += ["--volume", f"{folder}:{folder}"]
-        if user:
-            options += ["--user", user]
-        return _run([*self._command, "run", *options, self._container(image), "--", *command])
-
-    def save(self, image: str, path: Path) -> None:
-        target = f"docker-archive:{path}:{image}"
-        _succeed(f"{path} could not be written.", [*self._command, "push", image, target])
-
-    def close(self) -> None:
-        """Removes the containers, and what is mounted for them, so that the storage can go."""
-        _run([*self._command, "rm", "--all"])
+    def _run_arguments(
+        self, image: str, options: Sequence[str], command: Sequence[str]
+    ) -> list[str]:
+        return ["--isolation", "chroot", *options, self._container(image), "--", *command]
 
     def _container(self, image: str) -> str:
         if image not in self._containers:
-            said = _succeed(f"There is no image {image}.", [*self._command, "from", image])
+            said = _succeed(f"There is no image {image}.", [*self._program, "from", image])
             self._containers[image] = said.strip()
         return self._containers[image]
