@@ -89,8 +89,11 @@ def _bytes(scenario: Scenario, resource: str) -> int:
 
 
 def dialect_of(scenario: Scenario) -> Dialect:
-    """The scenario's instance; without a word about it, there is no request limit."""
+    """The scenario's instance; without a word about it, there is no request limit, nor for a
+    connector in a process of its own: what it waits is shortened there, but not here."""
     switches = {"rate_limit": None, **scenario.dialect}
+    if scenario.is_process:
+        switches["rate_limit"] = None
     if switches["rate_limit"] is not None:
         switches["rate_limit"] = RateLimit(**switches["rate_limit"])
     if "bad_scope" in switches:

@@ -3,7 +3,8 @@
 Nothing of what the connector decides is changed, only how long it takes:
 
 - waits between attempts are a thousandth as long, and the connector's clock for them runs on as if
-  they had been whole, so that a token ages while others wait;
+  they had been whole, so that a token ages while others wait, and so does that of the sandbox's
+  request limit, which in no time would never be free again;
 - the request budget is lifted (`unit_tests/test_budget.py` proves it);
 - the manifest and the schemas are parsed once for all syncs of a process;
 - if asked for, lists of a few pages are divided as long ones are, so that small tables are read by
@@ -32,6 +33,7 @@ from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
+from integration_tests.sandbox import rate_limit
 from source_coupa import scopes, source
 from source_coupa.components import fetchers, outages, pages, ranges, retriever, survey
 from source_coupa.oauth import endpoint, tokens
@@ -79,7 +81,7 @@ def quick() -> Iterator[None]:
         return schemas[path]
 
     with ExitStack() as stack:
-        for sleeper in (*CLOCKS, rate_limiting, backoff._sync):
+        for sleeper in (*CLOCKS, rate_limiting, backoff._sync, rate_limit):
             stack.enter_context(patch.object(sleeper, "time", module))
         for method in ("try_acquire", "update"):
             stack.enter_context(

@@ -412,7 +412,7 @@ def _dialect(random: Random) -> dict[str, Any]:
         ("over_cap", "refused"),
         ("updated_at_filter", "ignored"),
         ("updated_at_filter", "refused"),
-        ("rate_limit", {"per_second": 150.0, "burst": 15}),
+        ("rate_limit", {"per_second": 25.0, "burst": 20}),
         ("retry_after", "seconds"),
         ("bad_scope", {"status": 401}),
         ("counts_token_requests", True),
