@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import traceback
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +91,6 @@ REFUSED: dict[str, tuple[str, tuple[object, ...]]] = {
     "requests_per_second": (RATE, (*NO_NUMBERS, 0, -1, 26, 10**30)),
     "num_workers": (WORKERS, (*NO_NUMBERS, 0, 1, -5, 41, 10**30)),
 }
-REFUSED_ROWS = [
-    pytest.param(field, value, sentence, id=f"{field}={value!r}" if value is not MISSING else field)
-    for field, (sentence, values) in REFUSED.items()
-    for value in values
-]
 REFUSED_CREDENTIALS: dict[str, tuple[str, tuple[object, ...]]] = {
     "refresh_token": (REFRESH_TOKEN, (MISSING, None, "", " ", 17, [SECRET], {"a": SECRET})),
     "scopes": (
@@ -237,7 +233,16 @@ def without_controls(run: CliRun) -> str:
     return "\n".join(line for line in lines if not line.startswith('{"type":"CONTROL"'))
 
 
-@pytest.mark.parametrize(("field", "value", "sentence"), REFUSED_ROWS)
+def rows_of(refused: Mapping[str, tuple[str, Sequence[object]]]) -> list[Any]:
+    """(field, value, sentence) of each value that is refused."""
+    return [
+        pytest.param(field, value, sentence, id=field if value is MISSING else f"{field}={value!r}")
+        for field, (sentence, values) in refused.items()
+        for value in values
+    ]
+
+
+@pytest.mark.parametrize(("field", "value", "sentence"), rows_of(REFUSED))
 def test_a_wrong_setting_is_named_in_one_sentence(field: str, value: object, sentence: str) -> None:
     with pytest.raises(AirbyteTracedException) as caught:
         CoupaConfig.parse(with_setting(field, value))
@@ -246,14 +251,7 @@ def test_a_wrong_setting_is_named_in_one_sentence(field: str, value: object, sen
     assert SECRET not in "".join(traceback.format_exception(caught.value))
 
 
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        pytest.param(field, value, sentence, id=f"{field}-{value!r}")
-        for field, (sentence, values) in REFUSED_CREDENTIALS.items()
-        for value in values
-    ],
-)
+@pytest.mark.parametrize(("field", "value", "sentence"), rows_of(REFUSED_CREDENTIALS))
 def test_a_wrong_part_of_a_sign_in_is_named_in_one_sentence(
     field: str, value: object, sentence: str, sent: list[str]
 ) -> None:
