@@ -110,7 +110,7 @@ def test_steps_of_workflows_are_pinned_or_run_what_is_there(step: Step) -> None:
 def test_ci_checks_and_tests_every_python_that_is_supported() -> None:
     [job] = [job for workflow, name, job in _jobs() if (workflow, name) == ("ci", "test")]
     run = {step["run"] for step in job["steps"] if "run" in step}
-    assert {"bin/check", "bin/test"} <= run
+    assert {"bin/check", "bin/test -n auto"} <= run
     poetry = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["poetry"]
     assert poetry["dependencies"]["python"] == ">=3.10,<3.14"
     assert job["strategy"]["matrix"]["python"] == ["3.10", "3.11", "3.12", "3.13"]
