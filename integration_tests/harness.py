@@ -30,11 +30,11 @@ from airbyte_cdk.test.models.outcome import ExpectedOutcome
 from airbyte_cdk.test.state_builder import StateBuilder
 
 from source_coupa import SourceCoupa
-from source_coupa.components.backlog import shared_backlog
-from source_coupa.components.fetchers import shared_fetchers
-from source_coupa.components.outages import shared_outages
 from source_coupa.oauth import shared_store
 from source_coupa.run import command
+from source_coupa.transport.backpressure import shared_backlog
+from source_coupa.transport.circuit_breaker import shared_outages
+from source_coupa.transport.scheduler import shared_fetchers
 
 from .sandbox import Record, Sandbox
 

@@ -16,8 +16,8 @@ from airbyte_cdk.exception_handler import init_uncaught_exception_handler
 from airbyte_cdk.models import ConfiguredAirbyteCatalog
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from source_coupa.protocol.state import read_state
 from source_coupa.source import SourceCoupa
-from source_coupa.state import read_state
 
 _NO_STREAMS = ConfiguredAirbyteCatalog(streams=[])
 

@@ -29,13 +29,13 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from source_coupa import errors
-from source_coupa.catalog import describe
 from source_coupa.config import CoupaConfig
-from source_coupa.config_update import hand_back
-from source_coupa.failures import told_once
 from source_coupa.oauth import shared_store, token_store
-from source_coupa.scopes import GatedStream, ScopeGate, gated_streams
-from source_coupa.state import check_states
+from source_coupa.oauth.scope_gate import GatedStream, ScopeGate, gated_streams
+from source_coupa.protocol.catalog import describe
+from source_coupa.protocol.config_update import hand_back
+from source_coupa.protocol.failure_report import told_once
+from source_coupa.protocol.state import check_states
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"
 

@@ -21,9 +21,14 @@ from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.harness import forget_shared_parts
-from source_coupa import scopes, source
-from source_coupa.components import fetchers, outages, pages, ranges, retriever, survey
+from source_coupa import source
+from source_coupa.components import retriever
 from source_coupa.oauth import authorization_code, endpoint, tokens
+from source_coupa.oauth import scope_gate as scopes
+from source_coupa.reading import id_ranges as ranges
+from source_coupa.reading import pages, survey
+from source_coupa.transport import circuit_breaker as outages
+from source_coupa.transport import scheduler as fetchers
 
 
 @pytest.fixture(scope="session", autouse=True)

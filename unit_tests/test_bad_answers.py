@@ -19,8 +19,8 @@ from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import check, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Record, Sandbox
-from source_coupa import http
 from source_coupa.components import authenticator
+from source_coupa.transport import session as http
 from unit_tests.conftest import Waits
 from unit_tests.failing import START_DATE, days_ago, traces
 from unit_tests.truth import COMPLETE, UNLIMITED, last_status, messages_of, truth

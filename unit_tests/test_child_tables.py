@@ -21,7 +21,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import final_states, records_by_stream, run_read
 from integration_tests.sandbox import Record, RequestRecord, Sandbox, interesting_dialects
-from source_coupa.components.rows import Rows
+from source_coupa.tables.rows import Rows
 
 from .conftest import Present
 from .truth import COMPLETE, UNLIMITED, instant, last_status, messages_of, truth_of

@@ -24,7 +24,7 @@ from integration_tests.sandbox import (
     Sandbox,
     interesting_dialects,
 )
-from source_coupa.components.columns import (
+from source_coupa.reading.field_selection import (
     LONGEST_QUERY,
     MOST_PROOFS,
     Columns,

@@ -26,9 +26,9 @@ from integration_tests.sandbox import (
     Sandbox,
     interesting_dialects,
 )
-from source_coupa.components.fetchers import Fetchers
-from source_coupa.components.lists import ListReader
-from source_coupa.components.pages import PageReader
+from source_coupa.reading.coupa_list import ListReader
+from source_coupa.reading.pages import PageReader
+from source_coupa.transport.scheduler import Fetchers
 
 from .conftest import Present
 from .truth import (

@@ -37,7 +37,8 @@ from integration_tests.harness import (
 )
 from integration_tests.reference.manifest import SCOPES
 from integration_tests.sandbox import Fault, Refusal, Sandbox
-from source_coupa import errors, http, source
+from source_coupa import errors, source
+from source_coupa.transport import session as http
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, failures, small_sandbox, statuses, traces
 

@@ -18,7 +18,7 @@ import pytest
 
 from integration_tests.harness import RESOURCE_OF, records_by_stream, run_read
 from integration_tests.sandbox import HAND_MADE, Record, Sandbox, documented_records
-from source_coupa.components.keys import with_underscores
+from source_coupa.records.keys import with_underscores
 
 from .conftest import Present
 from .truth import UNLIMITED, as_message, assert_whole, messages_of

@@ -14,8 +14,8 @@ from airbyte_cdk.models import SyncMode
 
 from integration_tests.harness import records_by_stream, run_read
 from integration_tests.sandbox import Dialect, LiveEdits, Sandbox
-from source_coupa.components.lists import ListReader
-from source_coupa.components.pages import JsonRecord
+from source_coupa.reading.coupa_list import ListReader
+from source_coupa.records.fields import JsonRecord
 
 from .conftest import Present
 from .truth import UNLIMITED, ids, messages_of

@@ -18,7 +18,8 @@ from integration_tests.sandbox import (
     Sandbox,
     interesting_dialects,
 )
-from source_coupa.components.pages import JsonRecord, PageReader, QueryRefusedError
+from source_coupa.reading.pages import PageReader, QueryRefusedError
+from source_coupa.records.fields import JsonRecord
 
 from .conftest import Waits
 from .truth import COMPLETE, UNLIMITED, as_message, last_status, messages_of

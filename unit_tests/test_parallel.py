@@ -16,10 +16,10 @@ from airbyte_cdk.models import Type
 from integration_tests.harness import configured_catalog, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Sandbox
 from source_coupa import SourceCoupa
-from source_coupa.components import backlog as backlog_module
-from source_coupa.components.backlog import Backlog
-from source_coupa.components.fetchers import Fetchers
-from source_coupa.components.pages import PAGE_SIZE
+from source_coupa.reading.pages import PAGE_SIZE
+from source_coupa.transport import backpressure as backlog_module
+from source_coupa.transport.backpressure import Backlog
+from source_coupa.transport.scheduler import Fetchers
 
 from .truth import INCOMPLETE, UNLIMITED, assert_whole, ids, last_status, messages_of
 

@@ -27,7 +27,7 @@ from integration_tests.harness import (
     stream_state,
 )
 from integration_tests.sandbox import Dialect, Record, Sandbox, interesting_dialects
-from source_coupa.components.windows import instant
+from source_coupa.records.fields import instant
 from unit_tests.failing import (
     ROWS,
     START_DATE,

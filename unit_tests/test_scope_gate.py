@@ -35,10 +35,10 @@ from integration_tests.reference.manifest import SCOPES as EVERY_SCOPE
 from integration_tests.reference.manifest import STREAMS, StreamRow
 from integration_tests.sandbox import Fault, Refusal, Sandbox
 from integration_tests.sandbox.resources import ALL_SCOPES
-from source_coupa import http
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import token_store
-from source_coupa.scopes import GatedStream, ScopeGate
+from source_coupa.oauth.scope_gate import GatedStream, ScopeGate
+from source_coupa.transport import session as http
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, failures, small_sandbox, statuses, traces
 

@@ -26,7 +26,7 @@ from integration_tests.harness import CliFiles, CliRun, configured_catalog, run_
 from integration_tests.sandbox import Client, Fault, Sandbox
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import token_store
-from source_coupa.secrets import hide
+from source_coupa.oauth.redaction import hide
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, small_sandbox
 

@@ -16,8 +16,8 @@ import yaml
 
 from integration_tests.harness import CliFiles, CliRun, configured_catalog, run_here
 from integration_tests.sandbox import Sandbox
+from source_coupa.protocol.state import FORMATS
 from source_coupa.source import MANIFEST
-from source_coupa.state import FORMATS
 from unit_tests.conftest import Present
 from unit_tests.truth import UNLIMITED, instant, truth
 

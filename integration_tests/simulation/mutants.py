@@ -22,14 +22,15 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import RESOURCE_OF
 from source_coupa import source
-from source_coupa.components import pages, windows
-from source_coupa.components.columns import Columns
-from source_coupa.components.lists import ListReader, Overview
-from source_coupa.components.pages import PAGE_SIZE, Dialect, JsonRecord, PageReader
-from source_coupa.components.ranges import RangeReader
 from source_coupa.components.retriever import KeysetRetriever
-from source_coupa.components.rows import Rows
-from source_coupa.components.windows import Window
+from source_coupa.reading import pages, windows
+from source_coupa.reading.coupa_list import ListReader, Overview
+from source_coupa.reading.field_selection import Columns
+from source_coupa.reading.id_ranges import RangeReader
+from source_coupa.reading.pages import PAGE_SIZE, Dialect, PageReader
+from source_coupa.reading.windows import Window
+from source_coupa.records.fields import JsonRecord
+from source_coupa.tables.rows import Rows
 
 from .scenario import ENDING, Scenario
 from .streams import STREAMS

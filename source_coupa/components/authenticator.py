@@ -13,9 +13,9 @@ from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
-from source_coupa.deadlines import read_within
 from source_coupa.oauth import Token, shared_store
-from source_coupa.scopes import scopes_of
+from source_coupa.oauth.scope_gate import scopes_of
+from source_coupa.transport.time_limits import read_within
 
 MAX_REFUSALS = 4
 """How often a request may be answered with 401. A token that is some seconds old may need some more

@@ -15,9 +15,9 @@ from airbyte_cdk.sources.declarative.requesters.error_handlers.backoff_strategy 
 )
 
 from source_coupa import errors
-from source_coupa.components.fetchers import shared_fetchers
-from source_coupa.components.outages import shared_outages
 from source_coupa.config import CoupaConfig
+from source_coupa.transport.circuit_breaker import shared_outages
+from source_coupa.transport.scheduler import shared_fetchers
 
 LONGEST_WAIT = 600.0
 """Seconds; a Retry-After beyond it ends the stream, the next sync goes on from its state."""

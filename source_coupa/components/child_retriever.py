@@ -8,10 +8,11 @@ from typing import Any
 
 from airbyte_cdk.sources.types import Record, StreamSlice
 
-from source_coupa.components.columns import Columns
-from source_coupa.components.pages import UPDATED_AT, JsonRecord, logger, value_of
 from source_coupa.components.retriever import KeysetRetriever
-from source_coupa.components.rows import Rows
+from source_coupa.reading.field_selection import Columns
+from source_coupa.reading.pages import logger
+from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
+from source_coupa.tables.rows import Rows
 
 
 @dataclass

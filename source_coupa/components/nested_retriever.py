@@ -14,16 +14,10 @@ from airbyte_cdk.sources.types import Record, StreamSlice
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
-from source_coupa.components.columns import Columns
-from source_coupa.components.lists import ListReader
-from source_coupa.components.pages import (
-    PAGE_SIZE,
-    Dialect,
-    PageReader,
-    QueryRefusedError,
-    logger,
-)
 from source_coupa.components.retriever import KeysetRetriever
+from source_coupa.reading.coupa_list import ListReader
+from source_coupa.reading.field_selection import Columns
+from source_coupa.reading.pages import PAGE_SIZE, Dialect, PageReader, QueryRefusedError, logger
 
 PARENT_ID = "parent_id"
 """The parent's id in a slice; the manifest's partition router puts it there."""

@@ -23,23 +23,17 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.components import authenticator
-from source_coupa.components.backlog import shared_backlog
-from source_coupa.components.columns import Columns, selected_columns
-from source_coupa.components.fetchers import shared_fetchers
-from source_coupa.components.lists import ListReader
-from source_coupa.components.outages import shared_outages
-from source_coupa.components.pages import (
-    UPDATED_AT,
-    JsonRecord,
-    PageReader,
-    logger,
-    trimmed,
-    value_of,
-)
-from source_coupa.components.survey import Survey
-from source_coupa.components.windows import Window, instant, since
 from source_coupa.config import CoupaConfig
-from source_coupa.deadlines import limit_heads
+from source_coupa.reading.coupa_list import ListReader
+from source_coupa.reading.field_selection import Columns, selected_columns
+from source_coupa.reading.pages import PageReader, logger, trimmed
+from source_coupa.reading.survey import Survey
+from source_coupa.reading.windows import Window, since
+from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
+from source_coupa.transport.backpressure import shared_backlog
+from source_coupa.transport.circuit_breaker import shared_outages
+from source_coupa.transport.scheduler import shared_fetchers
+from source_coupa.transport.time_limits import limit_heads
 
 
 @dataclass

@@ -12,9 +12,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
-from source_coupa.http import PARALLEL_REQUESTS
 from source_coupa.oauth.endpoint import RETRY_WAITS, TokenEndpoint
 from source_coupa.oauth.tokens import ScopeRefusedError, Token, TokenSlot, TokenStore
+from source_coupa.transport.session import PARALLEL_REQUESTS
 
 _TOO_LONG = (400, 413, 414, 431)
 """How a proxy may refuse a request for all scopes; one for a single scope then tells more."""

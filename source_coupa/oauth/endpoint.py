@@ -21,9 +21,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig, HeaderToken
-from source_coupa.http import new_session, send
+from source_coupa.oauth.redaction import hide
 from source_coupa.oauth.tokens import RENEW_AT, Token
-from source_coupa.secrets import hide
+from source_coupa.transport.session import new_session, send
 
 RETRY_WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 """Seconds between the attempts to get a token while the endpoint is down."""

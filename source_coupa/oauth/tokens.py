@@ -15,8 +15,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from requests.auth import AuthBase
 
 from source_coupa import errors
-from source_coupa.components.outages import shared_outages
 from source_coupa.config import CoupaConfig
+from source_coupa.transport.circuit_breaker import shared_outages
 
 WARM_UP = 8.0
 """Seconds in which a fresh token may still be refused; Coupa advises to wait five before use."""

@@ -19,14 +19,9 @@ from typing import Any
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from source_coupa.components.fetchers import Fetchers
-from source_coupa.components.pages import (
-    PAGE_SIZE,
-    JsonRecord,
-    PageReader,
-    QueryRefusedError,
-    logger,
-)
+from source_coupa.reading.pages import PAGE_SIZE, PageReader, QueryRefusedError, logger
+from source_coupa.records.fields import JsonRecord
+from source_coupa.transport.scheduler import Fetchers
 
 READ_FIRST = 2 * PAGE_SIZE
 """Most lists end before this; they are not worth the request that looks for their end."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from source_coupa import errors
-from source_coupa.components.pages import UPDATED_AT, JsonRecord, logger, trimmed, value_of
+from source_coupa.reading.pages import logger, trimmed
+from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 
 POSITION = "list_position"
 """Not `position`: approvals and others have a field of that name."""

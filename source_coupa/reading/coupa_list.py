@@ -26,18 +26,10 @@ from itertools import chain, pairwise
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
-from source_coupa.components.fetchers import Fetchers
-from source_coupa.components.pages import (
-    PAGE_SIZE,
-    UPDATED_AT,
-    JsonRecord,
-    PageReader,
-    QueryRefusedError,
-    logger,
-    value_of,
-)
-from source_coupa.components.ranges import RangeReader
-from source_coupa.components.windows import instant
+from source_coupa.reading.id_ranges import RangeReader
+from source_coupa.reading.pages import PAGE_SIZE, PageReader, QueryRefusedError, logger
+from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
+from source_coupa.transport.scheduler import Fetchers
 
 _MAX_STALLS = 5
 

@@ -10,7 +10,7 @@ from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
-from source_coupa.deadlines import limit_heads, read_within
+from source_coupa.transport.time_limits import limit_heads, read_within
 
 TIMEOUT = (5.0, 8.0)
 """Seconds to connect and to wait for the next bytes."""

@@ -8,28 +8,26 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 import requests
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
+from source_coupa.records.fields import JsonRecord
 
 if TYPE_CHECKING:
-    from source_coupa.components.columns import Columns
+    from source_coupa.reading.field_selection import Columns
 
 PAGE_SIZE = 50
 """Coupa's default and maximum page (pages 0006 and 0014)."""
-
-UPDATED_AT = "updated_at"
 
 BAD_BODY_WAITS = (1.0, 5.0, 15.0)
 """Seconds between the attempts to get a list where Coupa answers 200 with something else."""
 
 logger = logging.getLogger("airbyte")
 
-JsonRecord = dict[str, Any]
 Send = Callable[[Mapping[str, str]], requests.Response]
 """Sends one request with the given query parameters; raises for all but 200 and 400."""
 
@@ -284,11 +282,6 @@ def _between(after: int, until: int | None = None) -> dict[str, str]:
     if until is not None:
         bounds["id[lt_or_eq]"] = str(until)
     return bounds
-
-
-def value_of(record: JsonRecord, name: str) -> Any:
-    """A field of a record as Coupa prints it, by its name with underscores; None without it."""
-    return record.get(name, record.get(name.replace("_", "-")))
 
 
 def trimmed(resource: str, field: str) -> AirbyteTracedException:

@@ -12,8 +12,8 @@ import requests
 from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
-from source_coupa.http import PARALLEL_REQUESTS, new_session, send
 from source_coupa.oauth import Token, TokenStore
+from source_coupa.transport.session import PARALLEL_REQUESTS, new_session, send
 
 _WARM_UP_POLL = 1.5
 

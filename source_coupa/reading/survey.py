@@ -9,9 +9,10 @@ from datetime import datetime, timedelta, timezone
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from source_coupa.components.lists import ListReader
-from source_coupa.components.pages import JsonRecord, logger, value_of
-from source_coupa.components.windows import Window, instant
+from source_coupa.reading.coupa_list import ListReader
+from source_coupa.reading.pages import logger
+from source_coupa.reading.windows import Window
+from source_coupa.records.fields import JsonRecord, instant, value_of
 
 _LONG_AGO = timedelta(days=366)
 

@@ -13,9 +13,8 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from source_coupa.components.keys import with_underscores
-from source_coupa.components.pages import UPDATED_AT, JsonRecord, value_of
-from source_coupa.components.windows import instant
+from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
+from source_coupa.records.keys import with_underscores
 
 LONGEST_QUERY = 3_000
 """Characters of `fields`; so many columns save little, and some servers refuse long addresses."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
-import sys
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
-from source_coupa.components.pages import JsonRecord, value_of
+from source_coupa.records.fields import JsonRecord, instant, value_of
 
 _TICK = timedelta(seconds=1)
 """Coupa prints times to the second; a rounded one may lie this far outside of its window."""
-
-_OFFSET = re.compile(r"([+-]\d\d)(\d\d)$")
 
 
 @dataclass(frozen=True)
@@ -57,23 +53,6 @@ class Window:
 def since(field: str, moment: datetime) -> dict[str, str]:
     """Query parameters for the records whose `field` is not before `moment`."""
     return {f"{field}[gt_or_eq]": _utc(moment)}
-
-
-def instant(text: object) -> datetime:
-    """Reads Coupa's ISO 8601 times, which carry the offset of the user's zone.
-
-    Raises:
-        ValueError: if `text` is no date and time with time zone.
-    """
-    if not isinstance(text, str):
-        raise ValueError("no text")
-    if sys.version_info < (3, 11):
-        # its fromisoformat reads offsets with a colon only, and states have none
-        text = _OFFSET.sub(r"\1:\2", text)
-    moment = datetime.fromisoformat(f"{text[:-1]}+00:00" if text.endswith("Z") else text)
-    if moment.tzinfo is None:
-        raise ValueError("no time zone")
-    return moment
 
 
 def _utc(moment: datetime) -> str:

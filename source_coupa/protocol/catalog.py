@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 from airbyte_cdk.models import AirbyteStream, SyncMode
 
-_SCHEMAS = Path(__file__).parent / "schemas"
+_SCHEMAS = Path(__file__).parents[1] / "schemas"
 
 
 def describe(stream: Mapping[str, Any], definitions: Mapping[str, Any]) -> AirbyteStream:

@@ -1,0 +1,1 @@
+"""Reads Coupa's lists."""

@@ -1,0 +1,1 @@
+"""Fields and keys of records: pure functions."""

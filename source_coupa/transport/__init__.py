@@ -1,0 +1,1 @@
+"""How requests reach Coupa: one budget, one connection pool, one clock."""
