@@ -30,10 +30,14 @@ from source_coupa.reading.pages import PageReader, logger, trimmed
 from source_coupa.reading.survey import Survey
 from source_coupa.reading.windows import Window, since
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
+from source_coupa.records.revisions import flat_revision
 from source_coupa.transport.backpressure import shared_backlog
 from source_coupa.transport.circuit_breaker import shared_outages
 from source_coupa.transport.scheduler import shared_fetchers
 from source_coupa.transport.time_limits import limit_heads
+
+SHAPES = {"revision": flat_revision}
+"""What lists need whose records do not have an id of their own where others have it."""
 
 
 @dataclass
@@ -49,7 +53,8 @@ class KeysetRetriever(Retriever):
         config: the connection's settings.
         requester: sends the requests.
         record_selector: filters and transforms the records.
-        parameters: the stream's `$parameters`; `resource` is the name under /api/.
+        parameters: the stream's `$parameters`; `resource` is the name under /api/, `shape` one of
+            SHAPES.
         cursor: the stream's cursor, set by the CDK.
         beginning: the window that starts here has no lower bound: it holds all older records too.
         selected_columns: the columns of the configured catalog, set by SourceCoupa; None for all.
@@ -80,7 +85,8 @@ class KeysetRetriever(Retriever):
         self._outages = shared_outages(config)
         self._outage_told: str | None = None
         self._backlog = shared_backlog()
-        self._pages = PageReader(resource=self._resource, send=self._send)
+        self._shape = SHAPES.get(parameters.get("shape", ""))
+        self._pages = PageReader(resource=self._resource, send=self._send, shape=self._shape)
         self._limit_heads(self.requester)
         self._lists = ListReader(pages=self._pages, fetchers=self._fetchers)
         self._survey = Survey(self._lists, config.start_date)
@@ -140,7 +146,7 @@ class KeysetRetriever(Retriever):
 
     def _choose_columns(self, records_schema: Mapping[str, Any]) -> None:
         with self._lock:
-            if self._pages.columns is None:
+            if self._pages.columns is None and self._shape is None:
                 self._pages.columns = self._columns(records_schema)
 
     def _columns(self, records_schema: Mapping[str, Any]) -> Columns | None:

@@ -91,6 +91,7 @@ class PageReader:
         resource: its name under /api/, for example `invoices`.
         send: sends one request.
         dialect: what is known about the instance; lists of one kind can share it.
+        shape: what makes records with an `id` of those that Coupa prints; they are asked for whole.
 
     Attributes:
         columns: what part of the records is asked for where a list goes on; None for all of them.
@@ -99,9 +100,17 @@ class PageReader:
     could be missed, and QueryRefusedError if it refuses the query.
     """
 
-    def __init__(self, *, resource: str, send: Send, dialect: Dialect | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        resource: str,
+        send: Send,
+        dialect: Dialect | None = None,
+        shape: Callable[[JsonRecord], JsonRecord] | None = None,
+    ) -> None:
         self.resource = resource
-        self.dialect = dialect or Dialect()
+        self.dialect = dialect or Dialect(selects_fields=shape is None)
+        self._shape = shape
         self.columns: Columns | None = None
         self.record_bytes = 0
         self._send = send
@@ -243,7 +252,7 @@ class PageReader:
             page = _parse(response)
             if isinstance(page, list):
                 self.record_bytes = len(response.content) // max(len(page), 1)
-                return page
+                return page if self._shape is None else list(map(self._shape, page))
             if wait is not None:
                 logger.info(f"{self.resource}: Coupa answered {page}, asking again in {wait} s.")
                 time.sleep(wait)

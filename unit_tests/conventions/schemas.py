@@ -81,6 +81,7 @@ FLOAT_FIELDS: Mapping[tuple[str, str], str] = {
 """The only fields typed `number`: (parent, name) and the evidence that Coupa sends a JSON float."""
 
 OBJECTS_WITH_PLURAL_NAMES: Mapping[str, str] = {
+    "changes": "one object of all that a revision prints of its order (doc 0242)",
     "custom_fields": "one object with a key for each field (doc 0010)",
     "order_line_custom_fields": "the custom fields of one order line, as in `custom_fields`",
 }
@@ -148,7 +149,7 @@ def check_top_level(document: Tree) -> Problems:
     schema = document.root
     problems = [] if schema.get("type") == "object" else ["the top level is not an object"]
     properties = schema.get("properties", {})
-    if types(properties.get("id", {})) != ["integer"]:
+    if "id" in properties and types(properties["id"]) != ["integer"]:
         problems.append("/id: the primary key must be an integer that is never null")
     return problems
 
