@@ -106,7 +106,8 @@ def _show(call: Call, query: Query, as_xml: bool) -> Reply:
 
 
 def _render(call: Call, row: Row) -> bytes:
-    return call.table.render(row, _zone(call))
+    body, printed = call.table.render(row, _zone(call)), call.table.resource.printed
+    return body if printed is None else encode(printed(json.loads(body)))
 
 
 def _zone(call: Call) -> tzinfo | None:

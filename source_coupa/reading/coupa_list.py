@@ -22,7 +22,7 @@ from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
-from source_coupa.reading.requests import Fetched, Question, Requests
+from source_coupa.reading.requests import Fetched, Question, Requests, Shape
 from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.circuit_breaker import CircuitBreaker
@@ -64,6 +64,7 @@ class CoupaList:
         capabilities: what is known of the instance.
         selection: what part of the records is asked for; None for all of them.
         ids_only: whether nothing but ids is wanted.
+        shape: see `Shape`; such records are always asked for whole.
     """
 
     def __init__(
@@ -76,14 +77,16 @@ class CoupaList:
         capabilities: Capabilities,
         selection: FieldSelection | None = None,
         ids_only: bool = False,
+        shape: Shape | None = None,
     ) -> None:
         self.resource = resource
         self.connection = connection
         self.scheduler = scheduler
         self.breaker = breaker
         self.capabilities = capabilities
-        self.selection = selection
+        self.selection = selection if shape is None else None
         self.ids_only = ids_only
+        self.shape = shape
 
     def read(self, wanted: Pass) -> Iterator[Page]:
         """Yields pages as they arrive, each record once; the last one says that it is the last.
@@ -105,8 +108,13 @@ class _Reading:
         self._ids_only = coupa_list.ids_only
         self._wanted = wanted
         self._requests = Requests(
-            coupa_list.resource, coupa_list.connection, coupa_list.scheduler, coupa_list.breaker
+            coupa_list.resource,
+            coupa_list.connection,
+            coupa_list.scheduler,
+            coupa_list.breaker,
+            coupa_list.shape,
         )
+        self._is_shaped = coupa_list.shape is not None
         self._division = Division(
             resource=coupa_list.resource,
             requests=self._requests,
@@ -166,7 +174,7 @@ class _Reading:
         return {f"{UPDATED_AT}[gt_or_eq]": text_of(self._wanted.since)}
 
     def _id_alone(self) -> Mapping[str, str]:
-        return _ID if self._capabilities.selects_fields else {}
+        return _ID if self._capabilities.selects_fields and not self._is_shaped else {}
 
     def _small_query(
         self, query: Mapping[str, str] | None = None, *, descending: bool = False
@@ -362,7 +370,7 @@ class _Reading:
 
     def _ask_for_id(self, range_: IdRange, failure: RequestFailedError) -> Iterable[Page]:
         """Asks for the id of the next record: if that comes, the page is ill, not the list."""
-        query = {**self._page_query(range_, 1), **_ID}
+        query = {**self._page_query(range_, 1), **self._id_alone()}
         self._requests.ask(
             Question(
                 query,
