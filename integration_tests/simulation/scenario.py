@@ -54,6 +54,7 @@ class FaultPlan:
     body: str = "json"
     retry_after: int | str | None = None
     seconds: float = 0.0
+    size: int = 0
     location: str = "same"
 
 
@@ -353,6 +354,7 @@ PASSING: tuple[FaultPlan, ...] = (
     FaultPlan("slow_head", seconds=0.05),
     FaultPlan("slow_drip", seconds=0.05),
     FaultPlan("over_page"),
+    FaultPlan("oversized", size=100_000),
 )
 """After these a sync can go on; at high rates it may still have to give up."""
 
