@@ -16,7 +16,6 @@ from requests.auth import AuthBase
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
-from source_coupa.transport.circuit_breaker import shared_outages
 
 WARM_UP = 8.0
 """Seconds in which a fresh token may still be refused; Coupa advises to wait five before use."""
@@ -166,7 +165,6 @@ class TokenSlot:
             raise errors.config_error(self._hopeless)
 
     def _renewed(self, budget: APIBudget | None) -> Token:
-        began = time.monotonic()
         try:
             return self._mint(budget)
         except ScopeRefusedError:
@@ -175,7 +173,5 @@ class TokenSlot:
         except AirbyteTracedException as error:
             if error.failure_type == FailureType.config_error:
                 self._hopeless = error.message or ""
-            if isinstance(error, errors.HostDownError):
-                shared_outages(self._config).gave_up(began, is_certain=True)
             self._failed = time.monotonic(), error
             raise
