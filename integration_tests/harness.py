@@ -36,8 +36,6 @@ from source_coupa.run import command
 from source_coupa.transport.instance import instance_of
 
 
-
-
 from .sandbox import Record, Sandbox
 
 # the tests of behaviour read these; test_all_streams reads every stream
