@@ -18,7 +18,7 @@ from .sandbox import Record, Sandbox
 PYTHON = ROOT / ".venv-sync" / "bin" / "python"
 
 _KINDS = ("timestamp_with_timezone", "integer", "number", "boolean", "text", "json")
-_ADDED = ("_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta")
+ADDED = ("_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta")
 
 
 class Database(Protocol):
@@ -97,7 +97,7 @@ def assert_holds(database: Database, schema: str, expected: dict[str, list[Recor
             )
         }
         names = dict(zip(_KINDS, database.types, strict=True))
-        assert {n: t for n, t in columns.items() if n not in _ADDED} == {
+        assert {n: t for n, t in columns.items() if n not in ADDED} == {
             name: names[kind_of(definition)] for name, definition in properties.items()
         }, stream
         found = [

@@ -107,7 +107,7 @@ class Client:
                 raise
             failures = self._sentences(error)
         results = [self._tables[stream].result() for stream in self.streams]
-        return SyncResult(results, self._destination.notes(self._cache), failures)
+        return SyncResult(results, self._cache.changes.sentences(), failures)
 
     def changed_ids(self, stream: str) -> frozenset[int]:
         """The ids of the records of `stream` that the last sync brought new or updated."""

@@ -34,9 +34,6 @@ class Destination(Protocol):
     def enter(self, connection: Any, schema: str) -> None:
         """Makes a connection find the tables of `schema` by their names, and print times in UTC."""
 
-    def notes(self, cache: Any) -> Sequence[str]:
-        """What to know of what was stored since the last call."""
-
     def sentence(self, error: BaseException) -> str | None:
         """What to tell of an error of the database; None if the error is another."""
 

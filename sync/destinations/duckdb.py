@@ -57,9 +57,6 @@ class DuckDBFile:
         connection.exec_driver_sql(f'USE "{schema}"')
         connection.exec_driver_sql("SET TimeZone = 'UTC'")
 
-    def notes(self, cache: Any) -> Sequence[str]:
-        return ()
-
     def sentence(self, error: BaseException) -> str | None:
         for cause in causes(error):
             if isinstance(cause, duckdb.Error):

@@ -56,16 +56,6 @@ class PostgreSQLDatabase:
         connection.exec_driver_sql("SET TIME ZONE 'UTC'")
         connection.commit()
 
-    def notes(self, cache: Any) -> Sequence[str]:
-        counts = dict(cache.without_nul)
-        cache.without_nul.clear()
-        return [
-            f"{count} records of {stream} have the character NUL, which PostgreSQL cannot store: "
-            "U+FFFD stands in its place."
-            for stream, count in counts.items()
-            if count
-        ]
-
     def sentence(self, error: BaseException) -> str | None:
         for cause in causes(error):
             if isinstance(cause, psycopg.Error):
