@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -18,7 +20,7 @@ from .databases import Database, DuckDBFile, PostgresDatabase, assert_holds, sch
 from .full_records import add_full_records
 from .harness import ALL_STREAMS, RESOURCE_OF, run_here
 from .postgres import PASSWORD
-from .sandbox import Dialect, Fault, Sandbox
+from .sandbox import Dialect, Fault, RequestRecord, Sandbox
 from .sync_command import run_sync
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -150,6 +152,43 @@ def test_a_sign_in_that_is_renewed_is_kept_for_the_next_sync(
     run = run_sync(tmp_path, "--config", str(path), "--streams", "users", "--once")
     assert run.returncode == 1
     assert "no longer accepts the refresh token" in run.stderr
+
+
+def test_no_secret_lies_where_others_can_read_it(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Neither while a sync runs, nor after it, nor after one that was killed."""
+    secret = sandbox.config()["client_secret"]
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    config = _config_file(tmp_path, sandbox)
+    seen: list[bool] = []
+
+    def look(_: Sandbox, request: RequestRecord) -> None:
+        holding = [path for path in temporary.rglob("*.json") if secret in path.read_text()]
+        seen.extend(_is_open(path, temporary) for path in holding)
+        if kill and request.resource == "users":
+            os.kill(process_of(temporary), signal.SIGKILL)
+
+    sandbox.before_each(look)
+    arguments = ("--config", config, "--streams", "users", "--once")
+    for kill in (True, False):
+        run = run_sync(tmp_path, *arguments, environment={"TMPDIR": str(temporary)})
+        assert run.returncode == (-signal.SIGKILL if kill else 0), run.stderr
+        assert seen
+        assert not any(seen)
+    assert list(temporary.iterdir()) == [], "what the killed one left is gone too"
+    assert (tmp_path / "coupa.duckdb").stat().st_mode & 0o077 == 0
+
+
+def process_of(temporary: Path) -> int:
+    """The sync whose temporary files are in that folder."""
+    [folder] = temporary.iterdir()
+    return int((folder / "lock").read_text())
+
+
+def _is_open(path: Path, below: Path) -> bool:
+    """Whether other users can read a file."""
+    folders = [each for each in path.parents if below in each.parents]
+    return all(each.stat().st_mode & 0o011 for each in folders)
 
 
 @pytest.mark.parametrize(

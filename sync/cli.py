@@ -15,6 +15,7 @@ from rich.markup import escape
 from sync import report, sandbox
 from sync.destinations import Destination, destination_of
 from sync.errors import SyncError
+from sync.private import private_files
 from sync.settings import (
     chosen_schema,
     keep_sign_in,
@@ -53,7 +54,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise SyncError("--schema and --once need --config: they are for real instances.")
         destination = destination_of(options.database)
         secrets += destination.secrets
-        with nullcontext() if options.config else sandbox.started() as demo:
+        with (
+            private_files(),
+            nullcontext() if options.config else sandbox.started() as demo,
+        ):
             if demo:
                 # nothing is read twice, so that the second sync shows exactly what was edited
                 config = {**demo.config, "lookback_window_hours": 0}

@@ -152,7 +152,7 @@ def opened(
             config_change_callback=take_over,
         )
     with (
-        tempfile.TemporaryDirectory(prefix="source-coupa-") as batches,
+        tempfile.TemporaryDirectory() as batches,
         destination.cache(schema, Path(batches)) as cache,
         cache.get_sql_engine().connect() as connection,
     ):
