@@ -216,7 +216,10 @@ def test_a_value_that_does_not_fit_leaves_all_others_in_place(stored: Stored) ->
 def test_what_does_not_fit_is_told_with_its_place_and_kept_aside(stored: Stored) -> None:
     said = sorted(stored.said["misfits"])
     places = (
-        *("orders has the field note_2 since record 4", "orders.at of record 2, 3 is no point in"),
+        *(
+            "orders has no column yet for note_2 (record 4)",
+            "orders.at of record 2, 3 is no point in",
+        ),
         *("orders.count of record 1, 2, 3 is no whole", "orders.paid of record 1, 2, 3 is no true"),
         "orders.rate of record 1, 2, 3 is no number",
     )

@@ -38,6 +38,7 @@ class Table:
     def __init__(self, connection: Any, stream: str, keys: Sequence[str], cursor: str) -> None:
         self._connection = connection
         self._stream = stream
+        self._keys = list(keys)
         self._was_there = False
         columns = [f'"{name}"' for name in (*keys, "_airbyte_extracted_at", cursor) if name]
         self._kept = ", ".join(columns)
@@ -81,6 +82,29 @@ class Table:
             f"SELECT now.id FROM {self._joined} WHERE {self._new} OR {self._updated}",
         )
         return frozenset(row["id"] for row in ids)
+
+    def filled_columns(self) -> list[str]:
+        """The columns that hold something in most rows, as SQL writes them: first those of the key,
+        then the others, in the order of the table. Objects and lists are left out."""
+        named = [
+            row["name"]
+            for row in rows(
+                self._connection,
+                "SELECT column_name AS name FROM information_schema.columns WHERE table_schema = "
+                f"current_schema() AND table_name = '{self._stream}' "
+                "AND lower(data_type) NOT LIKE 'json%%' AND column_name NOT LIKE '%%airbyte%%' "
+                "ORDER BY ordinal_position",
+            )
+        ]
+        counted = ", ".join(
+            f"""count(nullif(CAST("{name}" AS varchar), '')) AS "{name}\"""" for name in named
+        )
+        [counts] = rows(
+            self._connection, f'SELECT {counted}, count(*) AS "*" FROM "{self._stream}"'
+        )
+        filled = [name for name in named if 2 * counts[name] > counts["*"]]
+        found = [*self._keys, *(name for name in filled if name not in self._keys)]
+        return [self._connection.dialect.identifier_preparer.quote(name) for name in found]
 
     def _is_there(self) -> bool:
         tables = rows(

@@ -19,7 +19,7 @@ class Changes:
         """Stream -> records in which U+FFFD replaced NUL, which PostgreSQL cannot store."""
         self._misfits: Counter[tuple[str, str, Kind]] = Counter()
         self._records: dict[tuple[str, str, Kind], list[str]] = {}
-        self._undeclared: dict[tuple[str, str], str] = {}
+        self._undeclared: dict[str, dict[str, str]] = {}
 
     def misfit(self, stream: str, column: str, kind: Kind, record: str) -> None:
         """A value that its column cannot hold, of the record with this id."""
@@ -30,8 +30,8 @@ class Changes:
             records.append(record)
 
     def undeclared(self, stream: str, field: str, record: str) -> None:
-        """A field for which there is no column."""
-        self._undeclared.setdefault((stream, field), record)
+        """A field for which there is no column, of the record with this id."""
+        self._undeclared.setdefault(stream, {}).setdefault(field, record)
 
     def sentences(self) -> list[str]:
         """What to tell the user, each thing once."""
@@ -53,8 +53,6 @@ class Changes:
                 f"{stream}.{column} of record {records}{more} is no {kind.value}: the column is "
                 "null there, and _airbyte_meta keeps the value."
             )
-        for (stream, field), record in self._undeclared.items():
-            yield (
-                f"{stream} has the field {field} since record {record}, for which it has no "
-                "column yet: _airbyte_meta keeps it."
-            )
+        for stream, fields in self._undeclared.items():
+            named = ", ".join(f"{field} (record {record})" for field, record in fields.items())
+            yield f"{stream} has no column yet for {named}: _airbyte_meta keeps what they hold."

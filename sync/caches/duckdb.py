@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -61,5 +61,8 @@ class DuckDB(DuckDBCache):
 
     changes: Any = Field(default_factory=Changes)
     """What could not be stored as it came."""
+
+    watch: Callable[[Any], object] = lambda _: None
+    """Is called with each message of the connector."""
 
     _sql_processor_class: ClassVar[Any] = _Processor

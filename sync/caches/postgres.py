@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -118,6 +118,9 @@ class PostgreSQL(PostgresCache):
 
     changes: Any = Field(default_factory=Changes)
     """What could not be stored as it came."""
+
+    watch: Callable[[Any], object] = lambda _: None
+    """Is called with each message of the connector."""
 
     _sql_processor_class: ClassVar[Any] = _Processor
 

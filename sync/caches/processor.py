@@ -77,6 +77,7 @@ class Processor(SqlProcessorBase):
         options = {"write_strategy": write_strategy, "progress_tracker": progress_tracker}
         columns: dict[str, _Columns] = {}
         for message in messages:
+            self.sql_config.watch(message)
             if message.record:
                 stream = message.record.stream
                 if stream not in columns:

@@ -40,8 +40,8 @@ class Destination(Protocol):
     def decimal(self, column: str) -> str:
         """The SQL that makes a number of a text that holds one."""
 
-    def how_to_open(self, schema: str, table: str) -> Sequence[str]:
-        """Commands that show some rows of a table."""
+    def how_to_open(self, query: str) -> Sequence[str]:
+        """Commands that show the rows of a query."""
 
 
 def causes(error: BaseException) -> list[BaseException]:

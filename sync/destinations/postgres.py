@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -66,8 +67,8 @@ class PostgreSQLDatabase:
     def decimal(self, column: str) -> str:
         return rf"CASE WHEN {column} ~ '^-?[0-9]+(\.[0-9]+)?$' THEN {column}::DECIMAL(38, 2) END"
 
-    def how_to_open(self, schema: str, table: str) -> Sequence[str]:
-        return (f'psql "{self.title}" -c "SELECT * FROM {schema}.{table} LIMIT 10"',)
+    def how_to_open(self, query: str) -> Sequence[str]:
+        return (f"psql {shlex.quote(self.title)} -c {shlex.quote(query)}",)
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:
