@@ -68,7 +68,7 @@ class Progress:
         text = f"{self._doing}, {minutes}:{seconds:02}"
         if self._records:
             text += (
-                f": {sum(self._records.values()):,} records of {len(self._records)} streams, "
+                f": {sum(self._records.values()):,} records, "
                 f"{self._records[self._last]:,} of {plain(self._last)}"
             )
         return text
