@@ -35,6 +35,9 @@ class Database(Protocol):
     def rows(self, sql: str) -> list[Record]:
         """The rows of a query; times as text with their offset, JSON as what it stands for."""
 
+    def run(self, sql: str) -> None:
+        """Runs a statement as somebody who may do anything."""
+
 
 @dataclass(frozen=True)
 class DuckDBFile:
@@ -62,6 +65,10 @@ class DuckDBFile:
         found: list[Record] = json.loads(answer.stdout)
         return found
 
+    def run(self, sql: str) -> None:
+        program = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
+        subprocess.run([PYTHON, "-c", program, self.path, sql], check=True)
+
 
 @dataclass(frozen=True)
 class PostgresDatabase:
@@ -79,6 +86,9 @@ class PostgresDatabase:
             self.server.run(f"SELECT coalesce(json_agg(found), '[]') FROM ({sql}) AS found")
         )
         return found
+
+    def run(self, sql: str) -> None:
+        self.server.run(sql)
 
 
 def assert_holds(database: Database, schema: str, expected: dict[str, list[Record]]) -> None:

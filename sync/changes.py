@@ -55,13 +55,13 @@ class Table:
     def remember(self) -> None:
         """Keeps aside how the table is, to compare with after the sync."""
         self._forget()
-        self._was_there = self._is_there()
+        self._was_there = self.is_there()
         if self._was_there:
             self._keep("")
 
     def result(self) -> StreamResult:
         """The table now, beside how it was."""
-        if not self._is_there():
+        if not self.is_there():
             return StreamResult(self._stream, 0, 0, 0, 0, None)
         if not self._was_there:
             self._keep("WHERE false")
@@ -87,14 +87,9 @@ class Table:
         """The columns that hold something in most rows, as SQL writes them: first those of the key,
         then the others, in the order of the table. Objects and lists are left out."""
         named = [
-            row["name"]
-            for row in rows(
-                self._connection,
-                "SELECT column_name AS name FROM information_schema.columns WHERE table_schema = "
-                f"current_schema() AND table_name = '{self._stream}' "
-                "AND lower(data_type) NOT LIKE 'json%%' AND column_name NOT LIKE '%%airbyte%%' "
-                "ORDER BY ordinal_position",
-            )
+            name
+            for name, type in columns_of(self._connection, self._stream).items()
+            if not type.startswith("json") and not name.startswith("_airbyte_")
         ]
         counted = ", ".join(
             f"""count(nullif(CAST("{name}" AS varchar), '')) AS "{name}\"""" for name in named
@@ -106,7 +101,8 @@ class Table:
         found = [*self._keys, *(name for name in filled if name not in self._keys)]
         return [self._connection.dialect.identifier_preparer.quote(name) for name in found]
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
+        """Whether the table has been made."""
         tables = rows(
             self._connection,
             "SELECT table_name FROM information_schema.tables "
@@ -126,6 +122,17 @@ class Table:
     def _execute(self, sql: str) -> None:
         self._connection.exec_driver_sql(sql)
         self._connection.commit()
+
+
+def columns_of(connection: Any, table: str) -> dict[str, str]:
+    """Column -> its type in lower case, of a table or a view in the schema that is entered."""
+    found = rows(
+        connection,
+        "SELECT column_name, data_type FROM information_schema.columns "
+        f"WHERE table_schema = current_schema() AND table_name = '{table}' "
+        "ORDER BY ordinal_position",
+    )
+    return {row["column_name"]: row["data_type"].lower() for row in found}
 
 
 def rows(connection: Any, sql: str) -> list[dict[str, Any]]:

@@ -26,6 +26,7 @@ from sync.settings import (
     without_secrets,
 )
 from sync.streams import named_streams
+from sync.views import view_of
 
 if TYPE_CHECKING:
     from sync import client
@@ -168,18 +169,17 @@ def _sync_into(
         coupa.select(named or (list(sandbox.RESOURCE_OF_STREAM) if demo else []))
         result = _sync(console, coupa, "Sync" if options.once else "First sync")
         if not options.once:
-            result = _sync_again(console, coupa, destination, demo, result)
+            result = _sync_again(console, coupa, demo, result)
         return _query(coupa, schema, result)
 
 
 def _sync_again(
     console: Console,
     coupa: client.Client,
-    destination: Destination,
     demo: sandbox.Sandbox | None,
     first: client.SyncResult,
 ) -> client.SyncResult:
-    sql = report.query_for(first, destination.decimal)
+    sql = report.query_for(first)
     if sql:
         report.show_query(console, sql, coupa.query(sql))
     edits = demo.edit() if demo else {}
@@ -236,4 +236,4 @@ def _query(coupa: client.Client, schema: str, result: client.SyncResult) -> str 
     if stream is None:
         return None
     columns = ", ".join(coupa.filled_columns(stream)[:_COLUMNS])
-    return f"SELECT {columns} FROM {schema}.{stream} LIMIT 10"
+    return f"SELECT {columns} FROM {schema}.{view_of(stream)} LIMIT 10"

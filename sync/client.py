@@ -20,6 +20,7 @@ from sync.errors import SyncError
 from sync.progress import Progress
 from sync.sandbox import ROOT
 from sync.streams import unknown_stream
+from sync.views import make_view
 
 CONNECTOR = ROOT / ".venv" / "bin" / "source-coupa"
 
@@ -121,7 +122,8 @@ class Client:
                 raise
             failures = self._sentences(error)
         results = [self._tables[stream].result() for stream in self.streams]
-        return SyncResult(results, [*self._warned, *self._cache.changes.sentences()], failures)
+        notes = [*self._warned, *self._cache.changes.sentences(), *self._make_views()]
+        return SyncResult(results, notes, failures)
 
     def changed_ids(self, stream: str) -> frozenset[int]:
         """The ids of the records of `stream` that the last sync brought new or updated."""
@@ -134,6 +136,20 @@ class Client:
     def filled_columns(self, stream: str) -> list[str]:
         """The columns of a stream that hold something in most of its rows."""
         return self._tables[stream].filled_columns()
+
+    def _make_views(self) -> list[str]:
+        """Makes the views of all tables; what to tell of those that cannot be made."""
+        told = [
+            make_view(
+                self._connection,
+                self._destination,
+                each.stream.name,
+                each.stream.json_schema["properties"],
+            )
+            for each in self._source.get_configured_catalog().streams
+            if self._tables[each.stream.name].is_there()
+        ]
+        return list(filter(None, told))
 
     def _watch(self, message: Any) -> None:
         if message.record:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -21,26 +21,25 @@ if TYPE_CHECKING:
 QUERIES: Mapping[str, str] = {
     "invoices": """
 SELECT status, currency ->> 'code' AS currency, count(*) AS invoices,
-       sum({gross_total}) AS gross_total,
+       sum(gross_total) AS gross_total,
        max(updated_at) AS last_update
-FROM invoices
+FROM invoices_typed
 GROUP BY 1, 2 ORDER BY invoices DESC, status, currency LIMIT 6""",
     "expenses": """
-SELECT status, count(*) AS reports, sum({total}) AS total,
+SELECT status, count(*) AS reports, sum(total) AS total,
        max(updated_at) AS last_update
-FROM expenses
+FROM expenses_typed
 GROUP BY 1 ORDER BY reports DESC, status LIMIT 6""",
     "expense_lines": """
-SELECT status, count(*) AS lines, sum({amount}) AS amount
-FROM expense_lines
+SELECT status, count(*) AS lines, sum(amount) AS amount
+FROM expense_lines_typed
 GROUP BY 1 ORDER BY lines DESC, status LIMIT 6""",
     "users": """
 SELECT active, count(*) AS users, max(updated_at) AS last_update
-FROM users
+FROM users_typed
 GROUP BY 1 ORDER BY users DESC""",
 }
-"""Stream -> a query over its table. The first one whose stream has rows is shown. In braces stand
-columns whose text is a decimal."""
+"""Stream -> a query over its view. The first one whose stream has rows is shown."""
 
 _WITHOUT_TERMINAL = 120
 """Columns of a log file: room for the longest names of streams."""
@@ -85,15 +84,10 @@ def _result(title: str, result: SyncResult, time_format: str | None) -> Table:
     return table
 
 
-def query_for(result: SyncResult, decimal: Callable[[str], str]) -> str | None:
-    """The query to show after a sync, None if no table has rows.
-
-    Args:
-        decimal: makes the SQL for a column's decimal of its name.
-    """
+def query_for(result: SyncResult) -> str | None:
+    """The query to show after a sync, None if no table has rows."""
     filled = {stream.stream for stream in result.streams if stream.rows}
-    sql = next((sql.strip() for stream, sql in QUERIES.items() if stream in filled), None)
-    return sql and re.sub(r"{(\w+)}", lambda column: decimal(column[1]), sql)
+    return next((sql.strip() for stream, sql in QUERIES.items() if stream in filled), None)
 
 
 def show_query(console: Console, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -118,6 +112,8 @@ def _cell(value: object) -> str:
         return plain(value)
     if hasattr(value, "year"):
         return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, Decimal):
+        return f"{value:,.2f}" if value == round(value, 2) else f"{value.normalize():,f}"
     return f"{value:,}"
 
 

@@ -71,6 +71,17 @@ def kind_of(definition: Mapping[str, Any]) -> Kind:
     return _KINDS.get(single, Kind.TEXT)
 
 
+def is_amount(definition: Mapping[str, Any]) -> bool:
+    """Whether a property is a decimal, which Coupa sends as a text."""
+    return "decimal as text" in definition.get("description", "").lower()
+
+
+def is_day(column: str) -> bool:
+    """Whether a column of points in time holds days: Coupa sends one as its midnight in some
+    zone."""
+    return "date" in column.split("_")
+
+
 def column_of(field: str) -> str:
     """The column of a field of a record. Two fields never have the same one, whatever else a
     record holds: databases take `Status` for `status`, and cut long names.

@@ -15,8 +15,18 @@ from airbyte.strategies import WriteStrategy
 from airbyte_protocol.models import AirbyteStreamStatus
 
 from sync.caches.changes import Changes
-from sync.caches.columns import WIDER, Kind, MisfitError, as_json, as_stored, column_of, kind_of
+from sync.caches.columns import (
+    WIDER,
+    Kind,
+    MisfitError,
+    as_json,
+    as_stored,
+    column_of,
+    is_day,
+    kind_of,
+)
 
+_DAY = len("2026-11-26")
 _RAW_ID, _EXTRACTED_AT, _META = "_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta"
 
 
@@ -112,7 +122,7 @@ class Processor(SqlProcessorBase):
     ) -> dict[str, str | None]:
         """A row without the two columns of Airbyte that differ with each."""
         row: dict[str, str | None] = {}
-        misfits, undeclared = [], {}
+        misfits, undeclared, days = [], {}, {}
         for field, value in record.items():
             column = columns.of_field.get(field)
             if column is None:
@@ -120,7 +130,11 @@ class Processor(SqlProcessorBase):
                     undeclared[field] = value
                 continue
             try:
-                row[column] = as_stored(value, columns.kinds[column])
+                text = row[column] = as_stored(value, columns.kinds[column])
+                if columns.kinds[column] is Kind.INSTANT and text and is_day(column):
+                    day = str(value).strip()[:_DAY]
+                    if day != text[:_DAY]:
+                        days[column] = day
             except MisfitError:
                 row[column] = None
                 misfits.append((column, value))
@@ -130,7 +144,7 @@ class Processor(SqlProcessorBase):
                 self._changes.misfit(stream, column, columns.kinds[column], name)
             for field in undeclared:
                 self._changes.undeclared(stream, field, name)
-        row[_META] = as_json(_meta(misfits, undeclared))
+        row[_META] = as_json(_meta(misfits, undeclared, days))
         return row
 
     @property
@@ -184,7 +198,10 @@ class Processor(SqlProcessorBase):
                 continue
             kind = kinds.get(stored[column], Kind.TEXT)
             if kinds[name.lower()] in WIDER[kind]:
-                # not possible while somebody's view shows it: what does not fit is told then
+                # not while a view shows it: ours is made again, another one keeps the column
+                self._execute_sql(
+                    f"DROP VIEW IF EXISTS {self._fully_qualified(f'{table_name}_typed')}"
+                )
                 with suppress(SQLRuntimeError):
                     self._alter(table_name, self._widening(column, kinds[name.lower()]))
 
@@ -197,8 +214,12 @@ class Processor(SqlProcessorBase):
         return f'ALTER COLUMN "{column}" TYPE {name} USING CAST({value} AS {name})'
 
 
-def _meta(misfits: Sequence[tuple[str, Any]], undeclared: Mapping[str, Any]) -> dict[str, Any]:
-    """What `_airbyte_meta` holds, with changes in the form of the Airbyte protocol."""
+def _meta(
+    misfits: Sequence[tuple[str, Any]], undeclared: Mapping[str, Any], days: Mapping[str, str]
+) -> dict[str, Any]:
+    """What `_airbyte_meta` holds: values that do not fit, with changes in the form of the Airbyte
+    protocol, fields without a column, and days that are others in UTC, in which times are stored.
+    """
     meta: dict[str, Any] = {}
     if misfits:
         meta["changes"] = [
@@ -212,6 +233,8 @@ def _meta(misfits: Sequence[tuple[str, Any]], undeclared: Mapping[str, Any]) -> 
         ]
     if undeclared:
         meta["undeclared"] = undeclared
+    if days:
+        meta["days"] = days
     return meta
 
 

@@ -38,7 +38,10 @@ class Destination(Protocol):
         """What to tell of an error of the database; None if the error is another."""
 
     def decimal(self, column: str) -> str:
-        """The SQL that makes a number of a text that holds one."""
+        """The SQL that makes a number of a text that holds one, null of others."""
+
+    def day(self, column: str) -> str:
+        """The SQL that makes a date of the midnight by which Coupa sends it."""
 
     def how_to_open(self, query: str) -> Sequence[str]:
         """Commands that show the rows of a query."""

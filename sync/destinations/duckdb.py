@@ -66,7 +66,11 @@ class DuckDBFile:
         return None
 
     def decimal(self, column: str) -> str:
-        return f"TRY_CAST({column} AS DECIMAL(38, 2))"
+        return f'TRY_CAST("{column}" AS DECIMAL(38, 10))'
+
+    def day(self, column: str) -> str:
+        printed = f"TRY_CAST((_airbyte_meta -> 'days') ->> '{column}' AS DATE)"
+        return f"coalesce({printed}, CAST(\"{column}\" AT TIME ZONE 'UTC' AS DATE))"
 
     def how_to_open(self, query: str) -> Sequence[str]:
         path = shlex.quote(self.path)

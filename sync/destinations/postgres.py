@@ -65,7 +65,12 @@ class PostgreSQLDatabase:
         return None
 
     def decimal(self, column: str) -> str:
-        return rf"CASE WHEN {column} ~ '^-?[0-9]+(\.[0-9]+)?$' THEN {column}::DECIMAL(38, 2) END"
+        number = "'^-?[0-9]+([.][0-9]+)?$'"
+        return f'CASE WHEN "{column}" ~ {number} THEN CAST("{column}" AS numeric) END'
+
+    def day(self, column: str) -> str:
+        printed = f"CAST(_airbyte_meta -> 'days' ->> '{column}' AS date)"
+        return f"coalesce({printed}, CAST(\"{column}\" AT TIME ZONE 'UTC' AS date))"
 
     def how_to_open(self, query: str) -> Sequence[str]:
         return (f"psql {shlex.quote(self.title)} -c {shlex.quote(query)}",)
