@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
@@ -34,6 +36,7 @@ from source_coupa import errors
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import shared_store, token_store
 from source_coupa.oauth.scope_gate import GatedStream, ScopeGate, gated_streams
+from source_coupa.protocol import settings_file
 from source_coupa.protocol.catalog import describe, schema_of
 from source_coupa.protocol.config_update import hand_back
 from source_coupa.protocol.failure_report import told_once
@@ -98,6 +101,17 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             config_path=config_path if config_path and os.access(config_path, os.W_OK) else None,
         )
         self._definitions = {stream["name"]: stream for stream in self.resolved_manifest["streams"]}
+
+    def _migrate_and_transform_config(
+        self, config_path: str | None, config: Mapping[str, Any] | None
+    ) -> Mapping[str, Any] | None:
+        """Replaces the file of the settings, which the CDK would empty before it writes."""
+        migrated = super()._migrate_and_transform_config(None, config)
+        if config_path and migrated is not None and migrated != config:
+            # the CONTROL message tells them too
+            with suppress(OSError):
+                settings_file.replace(Path(config_path), json.dumps(migrated))
+        return migrated
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
         """Checks the settings before the CDK does, whose messages name no field.
