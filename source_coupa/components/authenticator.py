@@ -103,5 +103,7 @@ class _Watch:
             if self.refusals >= MAX_REFUSALS:
                 response.close()
                 raise errors.token_not_accepted(host, " or ".join(self.scopes))
+        else:
+            self.token.accepted()
         read_within(response, LONGEST_ANSWER)
         return response
