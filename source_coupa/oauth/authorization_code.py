@@ -117,8 +117,12 @@ class AuthorizationCodeTokens(TokenStore):
         host = self.config.host
         if code in ("unauthorized_client", "unsupported_grant_type"):
             return self._endpoint.judged(errors.renewal_not_allowed(host))
-        if code in ("", "invalid_grant", "invalid_scope", "invalid_request", "access_denied"):
+        if code == "access_denied":
+            return errors.tokens_denied(host)
+        if code == "invalid_grant":
             return errors.sign_in_again(host)
+        if code in ("", "invalid_scope", "invalid_request"):
+            return self._endpoint.judged(errors.sign_in_again(host))
         return None
 
 
