@@ -183,6 +183,73 @@ def unreadable_state() -> AirbyteTracedException:
     )
 
 
+def trimmed(resource: str, field: str) -> AirbyteTracedException:
+    """For records without `field`: an administrator can make an API response filter the default of
+    a resource, which then cuts fields from every response (Coupa's article on response filters)."""
+    return config_error(
+        f"Records of /api/{resource} come without {field}: a default API response filter in Coupa "
+        f"cuts it off. Add {field} to that filter, or remove the filter for the API user."
+    )
+
+
+def out_of_order(resource: str) -> AirbyteTracedException:
+    return system_error(
+        f"Coupa does not list /api/{resource} in order of id, so that records could be missed: the "
+        "stream was stopped."
+    )
+
+
+def filter_ignored(resource: str, internal: str) -> AirbyteTracedException:
+    return system_error(
+        f"Coupa does not apply the filter on updated_at to /api/{resource}, so that changes cannot "
+        "be told: the stream was stopped.",
+        internal,
+    )
+
+
+def filter_in_another_zone(resource: str) -> AirbyteTracedException:
+    return system_error(
+        f"Coupa does not find a record of /api/{resource} by its own update time, so that changes "
+        "would be missed: sync the stream in full refresh mode, without a start date."
+    )
+
+
+def refused_query(resource: str, reason: str) -> AirbyteTracedException:
+    return system_error(f"Coupa refuses the query for /api/{resource} (HTTP 400): {reason}.")
+
+
+def unreadable(resource: str, seen: str) -> AirbyteTracedException:
+    return transient_error(
+        f"Coupa answers {seen} on /api/{resource} where a JSON list belongs: see in a browser "
+        "whether the instance is up, then sync again."
+    )
+
+
+def too_large(resource: str, size: int) -> AirbyteTracedException:
+    return system_error(
+        f"A response of /api/{resource} is larger than {size // 1_000_000} MB, which is more than "
+        "the connector takes."
+    )
+
+
+def cannot_be_had(resource: str, ids: Sequence[int]) -> AirbyteTracedException:
+    """Names the first ten of `ids`."""
+    named = ", ".join(map(str, ids[:10])) + (" and others" if len(ids) > 10 else "")
+    return system_error(
+        f"Coupa cannot send {len(ids)} record(s) of /api/{resource}: {named}. All others were "
+        "synced, and each sync asks for these again. Open them in Coupa, and report them to Coupa "
+        "if they fail there too."
+    )
+
+
+def in_front_of_coupa(host: str, status: int) -> AirbyteTracedException:
+    """For a response that `bars_the_way`: its sender knows neither scope nor client."""
+    return config_error(
+        f"Something in front of {host} answers with a web page (HTTP {status}) instead of Coupa's "
+        "API: let the addresses of Airbyte pass the firewall or the IP allow list."
+    )
+
+
 def too_deep(resource: str) -> AirbyteTracedException:
     return system_error(
         f"Coupa sent a record of /api/{resource} whose parts are nested too deep to be read: the "
@@ -229,27 +296,21 @@ def redirected(host: str, response: requests.Response) -> AirbyteTracedException
     )
 
 
-def in_front_of_coupa(host: str, status: int) -> AirbyteTracedException:
-    """For a web page where Coupa would send data: its sender knows neither scope nor client."""
-    return config_error(
-        f"A web page of something in front of {host}, such as a firewall or an IP allow list, came "
-        f"instead of a response of Coupa (HTTP {status}): let the addresses of Airbyte pass there."
-    )
-
-
 def not_a_token(host: str, response: requests.Response) -> AirbyteTracedException:
     """Explains a response to a token request that no OAuth endpoint gives."""
     status = response.status_code
-    if status in _BARRED and is_web_page(response):
+    if bars_the_way(status, response.content):
         return in_front_of_coupa(host, status)
     if status == 200:
         return not_coupa(host, "its token endpoint answers without an access token")
     return not_coupa(host, f"its token endpoint answers with HTTP {status}")
 
 
-def is_web_page(response: requests.Response) -> bool:
-    """Whether the body is HTML, whatever the headers say."""
-    return response.content[:500].lstrip(b"\xef\xbb\xbf \t\r\n").lower().startswith(_HTML)
+def bars_the_way(status: int, body: bytes) -> bool:
+    """Whether a response is the web page of something in front of Coupa. Those of other statuses
+    can come from a server that is not Coupa."""
+    start = body[:500].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return status in _BARRED and start.startswith(_HTML)
 
 
 def not_coupa(host: str, seen: str) -> AirbyteTracedException:
@@ -266,9 +327,9 @@ def rate_limited(host: str) -> AirbyteTracedException:
     )
 
 
-def wait_too_long(host: str, seconds: float) -> AirbyteTracedException:
+def wait_too_long(seconds: float) -> AirbyteTracedException:
     return transient_error(
-        f"{host} asks to wait {seconds / 60:.0f} minutes before the next request: the next sync "
+        f"Coupa asks to wait {seconds / 60:.0f} minutes before the next request: the next sync "
         "goes on where this one stopped."
     )
 

@@ -13,13 +13,15 @@ from typing import Any, TypeVar
 from airbyte_cdk.models import (
     AirbyteCatalog,
     AirbyteConnectionStatus,
+    AirbyteLogMessage,
     AirbyteMessage,
     AirbyteStateMessage,
     ConfiguredAirbyteCatalog,
     FailureType,
+    Level,
     Status,
     StreamDescriptor,
-    SyncMode,
+    Type,
 )
 from airbyte_cdk.sources.declarative.concurrent_declarative_source import (
     ConcurrentDeclarativeSource,
@@ -32,15 +34,24 @@ from source_coupa import errors
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import shared_store, token_store
 from source_coupa.oauth.scope_gate import GatedStream, ScopeGate, gated_streams
-from source_coupa.protocol.catalog import describe
+from source_coupa.protocol.catalog import describe, schema_of
 from source_coupa.protocol.config_update import hand_back
 from source_coupa.protocol.failure_report import told_once
-from source_coupa.protocol.state import check_states
+from source_coupa.protocol.heartbeat import every
+from source_coupa.protocol.state import bookmarks
+from source_coupa.reading.field_selection import FieldSelection
+from source_coupa.streams import stream_rows
+from source_coupa.tables.fan_out import TICK, FanOut
+from source_coupa.tables.plan import ListPlan, plan
+from source_coupa.transport.instance import instance_of
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"
 
 CHECK_SECONDS = 50.0
 """By then `check` has a result, whatever Coupa does: its first responses can take many seconds."""
+
+SECONDS_PER_TICK = 20.0
+"""From one look at how long nothing was printed to the next."""
 
 _DISCOVER_RETRY_WAITS = (1.0, 2.0, 5.0)
 
@@ -69,6 +80,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         """
         self._config_path = config_path
         self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
+        self._rows = stream_rows(self._manifest)
         self._all_streams = gated_streams(self._manifest)
         selected = catalog and {configured.stream.name for configured in catalog.streams}
         super().__init__(
@@ -85,15 +97,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             },
             config_path=config_path if config_path and os.access(config_path, os.W_OK) else None,
         )
-        refreshed = {
-            configured.stream.name
-            for configured in (catalog.streams if catalog else [])
-            if configured.sync_mode == SyncMode.full_refresh
-        }
-        self.resolved_manifest["streams"][:] = [
-            _whole(stream) if stream["name"] in refreshed else stream
-            for stream in self.resolved_manifest["streams"]
-        ]
+        self._definitions = {stream["name"]: stream for stream in self.resolved_manifest["streams"]}
 
     def configure(self, config: Mapping[str, Any], temp_dir: str) -> Mapping[str, Any]:
         """Checks the settings before the CDK does, whose messages name no field.
@@ -134,13 +138,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         """
         opened = {stream.name for stream in self._gate(_DISCOVER_RETRY_WAITS).open_streams()}
         self._log_closed_streams(logger, opened)
-        return AirbyteCatalog(
-            streams=[
-                describe(stream, self._manifest["definitions"])
-                for stream in self._manifest["streams"]
-                if stream["$parameters"]["name"] in opened
-            ]
-        )
+        return AirbyteCatalog(streams=[describe(row) for row in self._rows if row.name in opened])
 
     def read(
         self,
@@ -155,8 +153,13 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             AirbyteTracedException: at the end if a stream failed, or at once if a state is not one
                 of this connector.
         """
-        known = {stream["name"] for stream in self.resolved_manifest["streams"]}
-        check_states(state or [], {configured.stream.name for configured in catalog.streams})
+        rows = [row for row in self._rows if row.name in self._definitions]
+        known = {row.name for row in rows}
+        settings = CoupaConfig.parse(self._config)
+        clock = instance_of(settings).clock
+        states = bookmarks(state or [], rows, clock.now())
+        schemas = {row.name: schema_of(row) for row in rows}
+        plans = plan(catalog, states, rows, schemas, settings)
         unknown = [
             errors.unknown_stream(configured.stream.name).as_airbyte_message(
                 StreamDescriptor(name=configured.stream.name)
@@ -164,11 +167,19 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             for configured in catalog.streams
             if configured.stream.name not in known
         ]
-        self._select_columns(catalog)
-        yield from told_once(chain(unknown, super().read(logger, config, catalog, state)))
+        self.resolved_manifest["streams"][:] = [
+            self._list_definition(list_plan, list_plan.selection(schemas)) for list_plan in plans
+        ]
+        streams = self.streams(config)
+        messages = self._concurrent_source.read(streams) if streams else ()
+        with every(SECONDS_PER_TICK, self._tick):
+            yield from told_once(chain(unknown, FanOut(plans, clock).messages(messages)))
 
     def streams(self, config: Mapping[str, Any]) -> list[Any]:
-        """The streams of the catalog; one without its scope fails when it is read, by name."""
+        """The streams of the manifest; while a read goes on, one for each list.
+
+        One without its scope fails when it is read, by name.
+        """
         settings = CoupaConfig.parse(self._config)
         store = shared_store(settings)
         store.scopes, store.keep = self._scopes(), self._keep_sign_in
@@ -178,15 +189,23 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         ]
         return super().streams(config)
 
-    def _select_columns(self, catalog: ConfiguredAirbyteCatalog) -> None:
-        """Tells each stream's retriever which columns the connection selects: those that are left
-        in the configured catalog."""
-        selected = {
-            configured.stream.name: list(configured.stream.json_schema.get("properties") or {})
-            for configured in catalog.streams
+    def _list_definition(
+        self, list_plan: ListPlan, selection: FieldSelection | None
+    ) -> dict[str, Any]:
+        """The manifest's definition of one of a list's streams, as the CDK is to read the list."""
+        definition = self._definitions[list_plan.tables[0].name]
+        whole = {key: value for key, value in definition.items() if key != "incremental_sync"}
+        retriever = {
+            **definition["retriever"],
+            "name": list_plan.name,
+            "wanted": list_plan.wanted(),
+            "selection": selection,
         }
-        for stream in self.resolved_manifest["streams"]:
-            stream["retriever"]["selected_columns"] = selected.get(stream["name"])
+        return {**whole, "name": list_plan.name, "retriever": retriever}
+
+    def _tick(self) -> None:
+        tick = AirbyteLogMessage(level=Level.INFO, message=TICK)
+        self._message_repository.emit_message(AirbyteMessage(type=Type.LOG, log=tick))
 
     def _check_access(self, logger: logging.Logger) -> None:
         gate = self._gate(())
@@ -255,15 +274,6 @@ def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if value is not None
     }
-
-
-def _whole(stream: Mapping[str, Any]) -> dict[str, Any]:
-    """A stream of the manifest, read as one list and not by windows of update times: a record that
-    is edited meanwhile leaves its window for the next sync, which a full refresh has none of."""
-    whole = {key: value for key, value in stream.items() if key != "incremental_sync"}
-    if "incremental_sync" in stream:
-        whole["retriever"] = {**stream["retriever"], "since_start_date": True}
-    return whole
 
 
 def within(seconds: float, function: Callable[[], _T]) -> _T:

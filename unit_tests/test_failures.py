@@ -58,7 +58,9 @@ LIMITED = r"request limit .*used up \(HTTP 429\).*lower the requests per second"
 UNAVAILABLE = "is not available .*, perhaps for maintenance: "
 UNREACHABLE = "could not be reached: check the instance URL and that a firewall or IP allow list"
 TIMED_OUT = "is slow and did not answer in time: try again later"
-IN_FRONT = "A web page of something in front of .*firewall.* allow list, .*: let the addresses"
+IN_FRONT = (
+    "Something in front of .* answers with a web page .*: let .* pass the firewall or the IP allow"
+)
 NO_CERTIFICATE = "The TLS certificate of .+ could not be verified: check the instance URL"
 NO_HOST = "The host .+ does not exist: check the instance URL"
 

@@ -422,7 +422,7 @@ class TestTrouble:
         for resource in ("oauth", None):
             sandbox.faults.add(Fault("status", status=403, body="html", resource=resource))
         message = check(sandbox.config()).connection_status["message"]
-        assert "A web page of something in front of" in message
+        assert "answers with a web page (HTTP 403) instead of Coupa's API" in message
         assert "allow list" in message
         assert len(sandbox.requests) == 1
 

@@ -329,7 +329,7 @@ class TestTokenWithoutScope:
     def test_names_what_stands_in_front_of_coupa(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("status", status=403, body="html"))
         message = check(sandbox.config()).connection_status["message"]
-        assert "A web page of something in front of" in message
+        assert "answers with a web page (HTTP 403) instead of Coupa's API" in message
 
     @pytest.mark.parametrize("sandbox", [{}], indirect=True, ids=["one fails"])
     def test_is_no_reason_to_hide_a_stream_that_fails(self, sandbox: Sandbox) -> None:

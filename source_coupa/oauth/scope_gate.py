@@ -132,13 +132,13 @@ class ScopeGate:
         while response.status_code == 401 and token.may_be_too_fresh:
             time.sleep(_WARM_UP_POLL)
             response = self._get(stream, token)
-        if response.status_code != 401:
+        if response.status_code == 200:
             token.accepted()
         return response
 
     def _may_read(self, stream: GatedStream, response: requests.Response) -> bool:
         if response.status_code in (401, 403):
-            self._refusals.add(errors.is_web_page(response))
+            self._refusals.add(errors.bars_the_way(response.status_code, response.content))
             return False
         host = self._store.config.host
         if (failure := errors.refusal(host, response)) is not None:

@@ -22,10 +22,17 @@ PARALLEL_REQUESTS = 16
 """How many requests go out at once where one is needed for each scope."""
 
 
-def new_session() -> requests.Session:
-    """A session for `send`."""
+def new_session(
+    *, longest_response: float = LONGEST_ANSWER, connections: int = PARALLEL_REQUESTS
+) -> requests.Session:
+    """A session that keeps so many connections to a host.
+
+    Args:
+        longest_response: seconds that the head of a response may take.
+        connections: how many requests go out at once.
+    """
     session = requests.Session()
-    limit_heads(session, LONGEST_ANSWER)
+    limit_heads(session, longest_response, connections=connections)
     return session
 
 
