@@ -98,6 +98,9 @@ class Dialect:
     """Token requests beyond it are refused as `access_denied`."""
     too_many_tokens: Refusal = Refusal(400)
 
+    newest_token_only: bool = False
+    """Whether a new token ends the earlier ones of its client."""
+
     refresh_token: Literal["kept", "repeated", "rotated"] = "kept"
     """What comes with a renewed token: no refresh token, the same, or one that replaces it."""
     bad_refresh_token: Refusal = Refusal(400)
@@ -160,5 +163,6 @@ def interesting_dialects() -> dict[str, Dialect]:
         "Retry-After in seconds": usual.but(retry_after="seconds"),
         "Retry-After as date": usual.but(retry_after="date"),
         "429 is html": usual.but(rate_limited=Refusal(429, "html")),
+        "only the newest token is valid": usual.but(newest_token_only=True),
         "tokens count for the rate limit": usual.but(counts_token_requests=True),
     }

@@ -63,6 +63,10 @@ class ScopedAuthenticator(DeclarativeAuthenticator):
         """
         return shared_store(self._settings).token(self._scopes, self.api_budget)
 
+    def accepted(self, token: Token) -> None:
+        """Takes note that Coupa accepted a token: a refusal then means that it has ended."""
+        token.accepted()
+
     def refused(self, token: Token) -> None:
         """Takes note that Coupa did not accept a token; another is asked for, unless it may only be
         too fresh to work."""

@@ -8,8 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
 import requests
 from airbyte_cdk.sources.streams.call_rate import APIBudget
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.oauth import Token, TokenStore
@@ -80,6 +82,7 @@ class ScopeGate:
         self._streams = streams
         self._budget = budget
         self._session = new_session()
+        self._refusals: set[bool] = set()
 
     def open_streams(self) -> list[GatedStream]:
         """The streams that the client may read, in the manifest's order.
@@ -95,36 +98,47 @@ class ScopeGate:
         lists = {_list_of(stream): stream for stream in streams}
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
             may_read = dict(zip(lists, pool.map(self._is_open, lists.values()), strict=True))
-        opened = [stream for stream in streams if may_read[_list_of(stream)]]
-        if opened:
-            return opened
+        found = set(may_read.values())
+        if True in found or found == {None}:
+            # a list that the instance does not offer hides nothing, but opens nothing either
+            return [stream for stream in streams if may_read[_list_of(stream)] is not False]
         if self._store.forget_stored():
             return self.open_streams()
-        raise self._store.nothing_to_read()
+        raise self.refused(self._store.nothing_to_read())
 
     def can_read(self, stream: GatedStream) -> bool:
         """Reads one record's worth of a stream; False if Coupa refuses access to it.
 
         Raises:
-            AirbyteTracedException: on any other answer than a JSON list.
+            AirbyteTracedException: on any other response than a JSON list.
         """
         return self._may_read(stream, self._first_page(stream))
 
-    def _is_open(self, stream: GatedStream) -> bool:
-        """As `can_read`, but a list that the instance does not offer hides nothing."""
+    def refused(self, failure: AirbyteTracedException) -> AirbyteTracedException:
+        """What to say where no list could be read: `failure`, unless each refusal was a web page,
+        which something in front of Coupa sends."""
+        if self._refusals == {True}:
+            return errors.in_front_of_coupa(self._store.config.host, 403)
+        return failure
+
+    def _is_open(self, stream: GatedStream) -> bool | None:
+        """As `can_read`, but None for a list that the instance does not offer."""
         response = self._first_page(stream)
-        return response.status_code == 404 or self._may_read(stream, response)
+        return None if response.status_code == 404 else self._may_read(stream, response)
 
     def _first_page(self, stream: GatedStream) -> requests.Response:
         token = self._store.token(stream.needs[-1], self._budget)
         response = self._get(stream, token)
-        while response.status_code == 401 and token.is_warming_up:
+        while response.status_code == 401 and token.may_be_too_fresh:
             time.sleep(_WARM_UP_POLL)
             response = self._get(stream, token)
+        if response.status_code == 200:
+            token.accepted()
         return response
 
     def _may_read(self, stream: GatedStream, response: requests.Response) -> bool:
         if response.status_code in (401, 403):
+            self._refusals.add(errors.bars_the_way(response.status_code, response.content))
             return False
         host = self._store.config.host
         if (failure := errors.refusal(host, response)) is not None:
@@ -156,6 +170,6 @@ def _list_of(stream: GatedStream) -> tuple[str, tuple[str, ...]]:
 
 def _is_json_list(response: requests.Response) -> bool:
     try:
-        return isinstance(response.json(), list)
-    except requests.exceptions.JSONDecodeError:
+        return isinstance(orjson.loads(response.content), list)
+    except orjson.JSONDecodeError:
         return False

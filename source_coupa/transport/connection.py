@@ -110,6 +110,9 @@ class Authenticator(Protocol[_T]):
             AirbyteTracedException: why none could be had.
         """
 
+    def accepted(self, token: _T) -> None:
+        """Takes note that Coupa accepted a token."""
+
     def refused(self, token: _T) -> None:
         """Takes note that Coupa did not accept a token."""
 
@@ -231,6 +234,8 @@ class HttpConnection:
         # the manifest's error handler reads it
         response._content = body
         status = response.status_code
+        if status == requests.codes.ok:
+            self._authenticator.accepted(token)
         if response.is_redirect:
             raise RequestFailedError(errors.redirected(self._host, response), is_final=True)
         if status in (requests.codes.ok, requests.codes.bad_request):
