@@ -197,9 +197,11 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         settings = CoupaConfig.parse(self._config)
         store = shared_store(settings)
         store.scopes, store.keep = self._scopes(), self._keep_sign_in
-        read = {stream["name"] for stream in self.resolved_manifest["streams"]}
         store.needs = [
-            scopes for stream in self._all_streams if stream.name in read for scopes in stream.needs
+            scopes
+            for stream in self._all_streams
+            if stream.name in self._definitions
+            for scopes in stream.needs
         ]
         return super().streams(config)
 
