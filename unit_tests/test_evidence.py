@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from jsonschema import Draft7Validator
 
 from integration_tests.reference.manifest import STREAMS, StreamRow
@@ -140,9 +141,15 @@ def test_a_key_begins_with_the_ids_of_what_holds_the_row(stream: StreamRow) -> N
 def test_rows_whose_ids_repeat_below_other_lines_have_keys_of_their_own() -> None:
     stream = next(row for row in STREAMS if row.name == "invoice_line_allocations")
     rows = Rows(resource=stream.path, path=stream.rows, parent=stream.parent, need_ids=True)
-    lines = [{"id": line, "account-allocations": [{"id": 1}, {"id": 2}]} for line in (1, 2)]
-    found = [row for id in (7, 8) for row in rows.of({"id": id, "invoice-lines": lines})]
+    lines = [{"id": line, "account_allocations": [{"id": 1}, {"id": 2}]} for line in (1, 2)]
+    found = [row for id in (7, 8) for row in rows.of({"id": id, "invoice_lines": lines})]
     assert len({tuple(row[key] for key in stream.primary_key) for row in found}) == len(found) == 8
+
+
+def test_an_outer_object_without_its_id_is_an_error() -> None:
+    rows = Rows(resource="orders", path="lines.taxes", parent="order", need_ids=True)
+    with pytest.raises(AirbyteTracedException, match=r"come without lines\.id: "):
+        rows.of({"id": 1, "lines": [{"taxes": [{"id": 5}]}]})
 
 
 @pytest.mark.parametrize("stream", STREAMS, ids=lambda stream: stream.name)
