@@ -35,7 +35,7 @@ from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import shared_store, token_store
-from source_coupa.oauth.scope_gate import GatedStream, ScopeGate, gated_streams
+from source_coupa.oauth.scope_gate import ScopeGate
 from source_coupa.protocol import settings_file
 from source_coupa.protocol.catalog import describe, schema_of
 from source_coupa.protocol.config_update import hand_back
@@ -43,15 +43,21 @@ from source_coupa.protocol.failure_report import told_once
 from source_coupa.protocol.heartbeat import every
 from source_coupa.protocol.state import bookmarks
 from source_coupa.reading.field_selection import FieldSelection
-from source_coupa.streams import stream_rows
+from source_coupa.reading.id_ranges import PAGE_SIZE
+from source_coupa.streams import StreamRow, stream_rows
+from source_coupa.tables.discovery import look_at, with_columns
 from source_coupa.tables.fan_out import TICK, FanOut
 from source_coupa.tables.plan import ListPlan, plan
 from source_coupa.transport.instance import instance_of
+from source_coupa.transport.session import PARALLEL_REQUESTS
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"
 
 CHECK_SECONDS = 50.0
 """By then `check` has a result, whatever Coupa does: its first responses can take many seconds."""
+
+LOOK_SECONDS = 20.0
+"""By then `discover` has looked at the records of all lists, or leaves them."""
 
 SECONDS_PER_TICK = 20.0
 """From one look at how long nothing was printed to the next."""
@@ -84,7 +90,6 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         self._config_path = config_path
         self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
         self._rows = stream_rows(self._manifest)
-        self._all_streams = gated_streams(self._manifest)
         selected = catalog and {configured.stream.name for configured in catalog.streams}
         super().__init__(
             catalog=catalog,
@@ -150,9 +155,18 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             AirbyteTracedException: if that cannot be found out; a stream is never left out for
                 another reason than a refused scope.
         """
-        opened = {stream.name for stream in self._gate(_DISCOVER_RETRY_WAITS).open_streams()}
-        self._log_closed_streams(logger, opened)
-        return AirbyteCatalog(streams=[describe(row) for row in self._rows if row.name in opened])
+        gate = self._gate(_DISCOVER_RETRY_WAITS)
+        opened = gate.open_streams()
+        self._log_closed_streams(logger, {stream.name for stream in opened})
+        seen = look_at(
+            opened,
+            lambda stream: gate.newest(stream, PAGE_SIZE),
+            seconds=LOOK_SECONDS,
+            parallel=PARALLEL_REQUESTS,
+        )
+        return AirbyteCatalog(
+            streams=[with_columns(describe(stream), stream, seen) for stream in opened]
+        )
 
     def read(
         self,
@@ -184,6 +198,8 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         self.resolved_manifest["streams"][:] = [
             self._list_definition(list_plan, list_plan.selection(schemas)) for list_plan in plans
         ]
+        # the CDK logs lists as streams; the fan-out logs streams
+        self.logger.setLevel(logging.WARNING)
         streams = self.streams(config)
         messages = self._concurrent_source.read(streams) if streams else ()
         with every(SECONDS_PER_TICK, self._tick):
@@ -197,9 +213,11 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         settings = CoupaConfig.parse(self._config)
         store = shared_store(settings)
         store.scopes, store.keep = self._scopes(), self._keep_sign_in
-        read = {stream["name"] for stream in self.resolved_manifest["streams"]}
         store.needs = [
-            scopes for stream in self._all_streams if stream.name in read for scopes in stream.needs
+            scopes
+            for stream in self._rows
+            if stream.name in self._definitions
+            for scopes in stream.needs
         ]
         return super().streams(config)
 
@@ -225,7 +243,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         gate = self._gate(())
         opened = gate.open_streams()
         self._log_closed_streams(logger, {stream.name for stream in opened})
-        first_of_list: dict[str, GatedStream] = {}
+        first_of_list: dict[str, StreamRow] = {}
         for stream in opened:
             first_of_list.setdefault(stream.resource, stream)
         is_refused, passing, failure = False, 0, None
@@ -254,19 +272,19 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         budget = self._constructor.create_component(
             HTTPAPIBudget, self.resolved_manifest["api_budget"], self._config
         )
-        return ScopeGate(store, self._all_streams, budget)
+        return ScopeGate(store, self._rows, budget)
 
     def _keep_sign_in(self, renewed: Mapping[str, str]) -> None:
         credentials = {**self._config["credentials"], **renewed}
         hand_back({**self._config, "credentials": credentials}, self._config_path)
 
     def _scopes(self) -> tuple[str, ...]:
-        needs = (scopes for stream in self._all_streams for scopes in stream.needs)
+        needs = (scopes for stream in self._rows for scopes in stream.needs)
         return tuple(dict.fromkeys(chain.from_iterable(needs)))
 
     def _log_closed_streams(self, logger: logging.Logger, opened: set[str]) -> None:
         has_signed_in = CoupaConfig.parse(self._config).credentials is not None
-        for stream in self._all_streams:
+        for stream in self._rows:
             if stream.name in opened:
                 continue
             needs = " and ".join(" or ".join(scopes) for scopes in stream.needs)

@@ -46,6 +46,9 @@ PAGES_PER_STATE = 20
 SECONDS_PER_STATE = 60.0
 """After which a state is printed although fewer pages came."""
 
+SECONDS_PER_LOG = 60.0
+"""From one line on the progress of a list to the next."""
+
 MOST_SILENCE = 120.0
 """Seconds after which something is printed although nothing has happened: Airbyte ends a source
 that prints nothing for long."""
@@ -183,6 +186,7 @@ class _List:
         self.resource = plan.resource
         self.tables = [_Progress(table, clock) for table in plan.tables]
         self.is_complete = False
+        self.logged_rows = 0
 
     def live(self) -> list[_Progress]:
         """The tables that have not failed."""
@@ -200,7 +204,7 @@ class FanOut:
     def __init__(self, plans: Sequence[ListPlan], clock: Clock) -> None:
         self._lists = {plan.name: _List(plan, clock) for plan in plans}
         self._clock = clock
-        self._said_at = clock.monotonic()
+        self._said_at = self._logged_at = clock.monotonic()
 
     def messages(self, messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
         """Those of the tables, and all that belong to no list as they are."""
@@ -310,6 +314,7 @@ class FanOut:
             ).as_airbyte_message(StreamDescriptor(name=name))
 
     def _of_tick(self) -> Iterator[AirbyteMessage]:
+        self._log_progress()
         if self._clock.monotonic() - self._said_at < MOST_SILENCE:
             return
         for list_ in self._lists.values():
@@ -321,6 +326,19 @@ class FanOut:
                         if state is None
                         else _state(progress.table.name, state)
                     )
+
+    def _log_progress(self) -> None:
+        """One line for each list that has brought rows since the last one, once a minute."""
+        now = self._clock.monotonic()
+        if now - self._logged_at < SECONDS_PER_LOG:
+            return
+        self._logged_at = now
+        for list_ in self._lists.values():
+            rows = sum(progress.rows for progress in list_.tables)
+            if rows > list_.logged_rows and not list_.is_complete:
+                list_.logged_rows = rows
+                tables = ", ".join(f"{p.table.name} {p.rows:,}" for p in list_.tables if p.rows)
+                logger.info(f"Reading /api/{list_.resource}. Rows so far: {tables}.")
 
 
 TICK = "tick"

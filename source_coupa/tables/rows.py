@@ -38,15 +38,19 @@ class Rows:
         path: the keys that lead to the list, joined by dots: `invoice-lines.account-allocations`.
         parent: what one record of the resource is called: `invoice`.
         need_ids: whether each row, and each outer object, must have an id: they make the key.
+        warns: whether a list that is missing everywhere is worth a warning.
     """
 
-    def __init__(self, *, resource: str, path: str, parent: str, need_ids: bool) -> None:
+    def __init__(
+        self, *, resource: str, path: str, parent: str, need_ids: bool, warns: bool = True
+    ) -> None:
         *outer, self._last = path.replace("-", "_").split(".")
         self._outer: Sequence[str] = outer
         self._resource = resource
         self._path = path
         self._parent = parent
         self._need_ids = need_ids
+        self._warns = warns
         self._seen: set[str] = set()
         self._missed: set[str] = set()
 
@@ -110,7 +114,7 @@ class Rows:
     def _miss(self, key: str) -> None:
         """Coupa leaves some empty associations out, so that a missing list is no error; but it may
         have been cut off."""
-        if key in self._seen or key in self._missed:
+        if not self._warns or key in self._seen or key in self._missed:
             return
         self._missed.add(key)
         logger.warning(
