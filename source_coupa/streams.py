@@ -23,6 +23,7 @@ class StreamRow:
         cursor_field: None where update times are not documented or not trusted.
         lookback_hours: at least so many hours are read again.
         schema_file: its schema.
+        shape: what makes its records of those that Coupa prints; "" for most.
     """
 
     name: str
@@ -36,6 +37,7 @@ class StreamRow:
     cursor_field: str | None = None
     lookback_hours: int = 0
     schema_file: str = ""
+    shape: str = ""
 
     @property
     def needs(self) -> tuple[tuple[str, ...], ...]:
@@ -89,6 +91,7 @@ def _row(stream: Mapping[str, Any], definitions: Mapping[str, Any]) -> StreamRow
         if cursor
         else 0,
         schema_file=parameters.get("schema_file", parameters["name"]),
+        shape=parameters.get("shape", ""),
     )
 
 

@@ -37,7 +37,8 @@ from integration_tests.sandbox import Fault, Refusal, Sandbox
 from integration_tests.sandbox.resources import ALL_SCOPES
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import token_store
-from source_coupa.oauth.scope_gate import GatedStream, ScopeGate
+from source_coupa.oauth.scope_gate import ScopeGate
+from source_coupa.streams import StreamRow as GatedStream
 from source_coupa.transport import session as http
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, failures, small_sandbox, statuses, traces

@@ -67,13 +67,50 @@ def lists_in(record: Record, path: list[str], added: Mapping[str, Any]) -> Itera
 def rows_of(stream: StreamRow, record: Record) -> list[Record]:
     """What a stream makes of a record of Coupa, as messages print it: rows of a child table, or the
     record itself."""
+    if stream.path == "purchase_order_revisions":
+        record = revision(record)
     if not stream.rows:
         return [as_message(record)]
-    added = {
-        f"{stream.parent}_id": record["id"],
-        f"{stream.parent}_updated_at": record["updated-at"],
-    }
+    added = {f"{stream.parent}_id": record["id"]}
+    if stream.cursor:
+        added[f"{stream.parent}_updated_at"] = record["updated-at"]
     return [as_message(row) for row in lists_in(record, stream.rows.split("."), added)]
+
+
+def revision(record: Record) -> Record:
+    """A revision of the sandbox's table with its changes in one column, and each as a row."""
+    head = {"id", "created-at", "revision-record", "purchase-order-id"}
+    changes = underscored({key: value for key, value in record.items() if key not in head})
+    found: list[Record] = []
+
+    def look(value: Any, path: str, id: Any) -> None:
+        if isinstance(value, list):
+            for place, item in enumerate(value):
+                look(item, f"{path}/{place}", id)
+        elif isinstance(value, dict) and "from" not in value:
+            for key, item in value.items():
+                look(item, f"{path}/{key}", value.get("id", id))
+        elif isinstance(value, dict):
+            texts = {
+                side: text if text is None or isinstance(text, str) else compact(text)
+                for side, text in value.items()
+            }
+            found.append(
+                {
+                    "path": path,
+                    "from_value": texts["from"],
+                    "to_value": texts["to"],
+                    "object_id": id,
+                }
+            )
+
+    look(changes, "", record["purchase-order-id"])
+    row = {key: value for key, value in record.items() if key in head}
+    return {**row, "changes": changes, "changed_fields": found}
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def truth_of(sandbox: Sandbox, name: str) -> list[Record]:

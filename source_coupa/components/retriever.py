@@ -19,9 +19,13 @@ from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.pages import Page, Pass
+from source_coupa.records.revisions import flat_revision
 from source_coupa.tables.fan_out import PAGE
 from source_coupa.transport.connection import HttpConnection
 from source_coupa.transport.instance import instance_of
+
+SHAPES = {"revision": flat_revision}
+"""What lists need whose records do not have an id of their own where others have it."""
 
 
 @lru_cache(maxsize=8)
@@ -39,7 +43,8 @@ class KeysetRetriever(Retriever):
         config: the connection's settings.
         requester: says where the list is, how requests are signed, and what statuses mean.
         record_selector: transforms the records.
-        parameters: the stream's `$parameters`; `resource` is the name under /api/.
+        parameters: the stream's `$parameters`; `resource` is the name under /api/, `shape` one of
+            SHAPES.
         wanted: what to read, set by SourceCoupa.
         selection: what part of the records to ask for, likewise; None for all.
     """
@@ -54,6 +59,7 @@ class KeysetRetriever(Retriever):
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._resource = parameters["resource"]
+        self._shape = SHAPES.get(parameters.get("shape", ""))
         self._settings = CoupaConfig.parse(self.config)
 
     def read_records(
@@ -95,6 +101,7 @@ class KeysetRetriever(Retriever):
             capabilities=shared_capabilities(self._settings),
             selection=selection,
             ids_only=ids_only,
+            shape=self._shape,
         )
 
     def _connection(

@@ -67,6 +67,7 @@ class PassMark:
         since: its lower bound; None without one.
         done: the ids whose rows were sent.
         newest: the latest update time that was seen, as Coupa prints it.
+        has_nulls: whether it has brought records without an update time.
         is_full_refresh: whether it is one of a full refresh.
     """
 
@@ -74,6 +75,7 @@ class PassMark:
     since: datetime | None
     done: IdSet
     newest: str | None = None
+    has_nulls: bool = False
     is_full_refresh: bool = False
 
 
@@ -85,7 +87,7 @@ class Bookmark:
         updated_at: everything up to this time was sent by passes that are complete, as text.
         highest_id: the highest id that was ever seen; None before the first complete pass of this
             version, which also proves the filter on update times.
-        has_nulls: whether records without an update time were seen.
+        nulls_above: records without an update time were sent up to this id; None without any.
         short_page: a page of at most so many records ends the list; None if that is not known.
         missing: ids of records that could not be had.
         under_way: a pass that is not complete.
@@ -93,7 +95,7 @@ class Bookmark:
 
     updated_at: str | None = None
     highest_id: int | None = None
-    has_nulls: bool = False
+    nulls_above: int | None = None
     short_page: int | None = None
     missing: frozenset[int] = field(default_factory=frozenset)
     under_way: PassMark | None = None
@@ -121,15 +123,17 @@ class Bookmark:
                 since=None if mark.get("since") is None else instant(mark["since"]),
                 done=IdSet((int(after), int(until)) for after, until in mark["done"]),
                 newest=mark.get("newest"),
+                has_nulls=bool(mark.get("has_nulls", False)),
                 is_full_refresh=bool(mark.get("full_refresh", False)),
             )
             if under_way.newest is not None:
                 instant(under_way.newest)
         highest_id, short_page = state.get("highest_id"), state.get("short_page")
+        nulls_above = state.get("null_times_above")
         return cls(
             updated_at=updated_at,
             highest_id=None if highest_id is None else int(highest_id),
-            has_nulls=bool(state.get("has_null_times", False)),
+            nulls_above=None if nulls_above is None else int(nulls_above),
             short_page=None if short_page is None else int(short_page),
             missing=frozenset(int(id_) for id_ in state.get("missing", ())),
             under_way=under_way,
@@ -142,8 +146,8 @@ class Bookmark:
             state[cursor_field] = self.updated_at
         if self.highest_id is not None:
             state["highest_id"] = self.highest_id
-        if self.has_nulls:
-            state["has_null_times"] = True
+        if self.nulls_above is not None:
+            state["null_times_above"] = self.nulls_above
         if self.short_page is not None:
             state["short_page"] = self.short_page
         if self.missing:
@@ -155,6 +159,7 @@ class Bookmark:
                 "since": None if mark.since is None else text_of(mark.since),
                 "done": [list(range_) for range_ in mark.done],
                 "newest": mark.newest,
+                **({"has_nulls": True} if mark.has_nulls else {}),
                 **({"full_refresh": True} if mark.is_full_refresh else {}),
             }
         return state

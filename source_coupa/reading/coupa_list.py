@@ -10,8 +10,8 @@ past the last one, and each update time is held against the bound.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from functools import partial
 
 from source_coupa import errors
@@ -19,10 +19,10 @@ from source_coupa.reading.bookmark import text_of
 from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.division import Division
 from source_coupa.reading.field_selection import FieldSelection
-from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
+from source_coupa.reading.id_ranges import IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
-from source_coupa.reading.requests import Fetched, Question, Requests
+from source_coupa.reading.requests import Fetched, Question, Requests, Shape
 from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.circuit_breaker import CircuitBreaker
@@ -46,7 +46,11 @@ SOON = 1.0
 TICK = timedelta(seconds=1)
 """Coupa prints times to the second; a rounded one may lie this far before its bound."""
 
+MOST_PROOFS = 5
+"""Attempts to prove the filter on records that are edited meanwhile."""
+
 _ID = {"fields": '["id"]'}
+_BLANK = {f"{UPDATED_AT}[blank]": "true"}
 
 
 class CoupaList:
@@ -60,6 +64,7 @@ class CoupaList:
         capabilities: what is known of the instance.
         selection: what part of the records is asked for; None for all of them.
         ids_only: whether nothing but ids is wanted.
+        shape: see `Shape`; such records are always asked for whole.
     """
 
     def __init__(
@@ -72,14 +77,16 @@ class CoupaList:
         capabilities: Capabilities,
         selection: FieldSelection | None = None,
         ids_only: bool = False,
+        shape: Shape | None = None,
     ) -> None:
         self.resource = resource
         self.connection = connection
         self.scheduler = scheduler
         self.breaker = breaker
         self.capabilities = capabilities
-        self.selection = selection
+        self.selection = selection if shape is None else None
         self.ids_only = ids_only
+        self.shape = shape
 
     def read(self, wanted: Pass) -> Iterator[Page]:
         """Yields pages as they arrive, each record once; the last one says that it is the last.
@@ -101,8 +108,13 @@ class _Reading:
         self._ids_only = coupa_list.ids_only
         self._wanted = wanted
         self._requests = Requests(
-            coupa_list.resource, coupa_list.connection, coupa_list.scheduler, coupa_list.breaker
+            coupa_list.resource,
+            coupa_list.connection,
+            coupa_list.scheduler,
+            coupa_list.breaker,
+            coupa_list.shape,
         )
+        self._is_shaped = coupa_list.shape is not None
         self._division = Division(
             resource=coupa_list.resource,
             requests=self._requests,
@@ -114,6 +126,8 @@ class _Reading:
         self._refused: list[tuple[bool, bool]] = []
         self._has_seen_times = not wanted.checks_times
         self._proves_filter = wanted.proves_filter and wanted.checks_times
+        self._has_pages = False
+        self._nulls_above: int | None = None
         self._missing = len(wanted.missing)
 
     def pages(self) -> Iterator[Page]:
@@ -123,16 +137,21 @@ class _Reading:
             yield from self._requests.pages(self._division.cut_where_readers_are_idle)
         finally:
             self._requests.drop()
-        yield Page(began=self._requests.began, is_last=True, short_page=self._lengths.short_page)
+        yield Page(
+            began=self._requests.began,
+            is_last=True,
+            short_page=self._lengths.short_page,
+            nulls_above=self._nulls_above,
+        )
 
     def _begin(self) -> None:
         wanted = self._wanted
         for id_ in sorted(wanted.missing):
             self._ask_for_missing(id_)
-        if self._is_filtered and wanted.above is not None:
-            self._ask_for_nulls(wanted.above, {})
-        elif self._is_filtered and wanted.asks_for_nulls:
-            self._ask_for_nulls(0, {f"{UPDATED_AT}[blank]": "true"})
+        self._nulls_above = None
+        if self._is_filtered and (wanted.nulls_above is not None or wanted.asks_for_nulls):
+            self._nulls_above = wanted.nulls_above or 0
+            self._ask_for_page(IdRange(self._nulls_above, nulls=_BLANK))
         self._division.begin(wanted.done.gaps(), is_long=wanted.short_page is None)
 
     def _start_over(self) -> Iterable[Page]:
@@ -155,7 +174,7 @@ class _Reading:
         return {f"{UPDATED_AT}[gt_or_eq]": text_of(self._wanted.since)}
 
     def _id_alone(self) -> Mapping[str, str]:
-        return _ID if self._capabilities.selects_fields else {}
+        return _ID if self._capabilities.selects_fields and not self._is_shaped else {}
 
     def _small_query(
         self, query: Mapping[str, str] | None = None, *, descending: bool = False
@@ -163,8 +182,9 @@ class _Reading:
         order = self._order(descending=descending)
         return {**order, **self._bound(), **(query or {}), "limit": "1", **self._id_alone()}
 
-    def _page_query(self, after: int, size: int) -> dict[str, str]:
-        query = {**self._order(), **self._bound(), "limit": str(size), **_above(after)}
+    def _page_query(self, range_: IdRange, size: int) -> dict[str, str]:
+        filter_ = self._bound() if range_.nulls is None else range_.nulls
+        query = {**self._order(), **filter_, "limit": str(size), **_above(range_.after)}
         if self._ids_only:
             return {**query, **self._id_alone()}
         return {**query, **(self._selection.query if self._selection is not None else {})}
@@ -179,7 +199,7 @@ class _Reading:
             fitting = max(TARGET_BYTES // self._requests.record_bytes, 1)
             range_.size = min(range_.size, fitting)
         size = range_.size
-        query = self._page_query(range_.after, size)
+        query = self._page_query(range_, size)
         variant = (self._capabilities.takes_order_by, self._is_filtered)
         return Question(
             query=query,
@@ -195,6 +215,10 @@ class _Reading:
         page = checked(self._resource, fetched.records, range_.after or None)
         if page:
             self._requests.record_bytes = fetched.size // len(page)
+        if range_.nulls is not None:
+            yield from self._on_nulls(range_, size, page, fetched)
+            return
+        self._has_pages = True
         self._check_selection(query, page)
         self._lengths.note(range_, len(page), size)
         # the range may have been cut while the request was under way: the rest is read elsewhere
@@ -237,22 +261,42 @@ class _Reading:
                 raise errors.filter_ignored(self._resource, f"id {record['id']}: {moment}")
             if self._proves_filter:
                 self._proves_filter = False
-                second = {
-                    "id": str(record["id"]),
-                    f"{UPDATED_AT}[gt_or_eq]": text_of(moment),
-                    f"{UPDATED_AT}[lt]": text_of(moment + TICK),
-                    "limit": "1",
-                    **self._id_alone(),
-                }
-                self._requests.ask(
-                    Question(second, partial(self._on_proof, record["id"]), self._on_no_proof)
-                )
+                self._prove_filter(record["id"], moment, MOST_PROOFS)
 
-    def _on_proof(self, id_: int, fetched: Fetched) -> Iterable[Page]:
+    def _prove_filter(self, id_: int, moment: datetime, attempts: int) -> None:
         """A record has to come back for its own second: else filters are read in another zone."""
+        second = {
+            "id": str(id_),
+            f"{UPDATED_AT}[gt_or_eq]": text_of(moment),
+            f"{UPDATED_AT}[lt]": text_of(moment + TICK),
+            "limit": "1",
+            **self._id_alone(),
+        }
+        on_answer = partial(self._on_proof, id_, moment, attempts)
+        self._requests.ask(Question(second, on_answer, self._on_no_proof))
+
+    def _on_proof(
+        self, id_: int, moment: datetime, attempts: int, fetched: Fetched
+    ) -> Iterable[Page]:
         fetched.load.release()
         if not any(record.get("id") == id_ for record in fetched.records):
-            raise errors.filter_in_another_zone(self._resource)
+            # it may have been edited in between
+            on_answer = partial(self._on_second_look, moment, attempts)
+            query = {"id": str(id_), "limit": "1"}
+            self._requests.ask(Question(query, on_answer, self._on_no_proof))
+        return ()
+
+    def _on_second_look(self, before: datetime, attempts: int, fetched: Fetched) -> Iterable[Page]:
+        fetched.load.release()
+        for record in fetched.records:
+            moment = moment_of(self._resource, record)
+            if moment is None:
+                continue
+            if moment == before or attempts == 1:
+                raise errors.filter_in_another_zone(self._resource)
+            self._prove_filter(record["id"], moment, attempts - 1)
+            return ()
+        self._proves_filter = True
         return ()
 
     def _on_no_proof(self, question: Question, failure: Exception) -> Iterable[Page]:
@@ -271,11 +315,13 @@ class _Reading:
         failure: Exception,
     ) -> Iterable[Page]:
         if isinstance(failure, QueryRefusedError):
-            if self._selection is not None and self._selection.query:
+            if "fields" in question.query and self._selection is not None:
                 self._give_selection_up(f"Coupa refuses to send some columns alone: {failure}")
                 self._ask_for_page(range_)
                 return ()
-            if not self._requests.has_answered:
+            if range_.nulls:
+                return self._ask_for_nulls_otherwise(range_)
+            if not self._has_pages:
                 return self._do_without(range_, variant, failure)
         is_page = isinstance(failure, RequestFailedError) and failure.is_page
         if not is_page:
@@ -324,7 +370,7 @@ class _Reading:
 
     def _ask_for_id(self, range_: IdRange, failure: RequestFailedError) -> Iterable[Page]:
         """Asks for the id of the next record: if that comes, the page is ill, not the list."""
-        query = {**self._order(), **self._bound(), **_above(range_.after), "limit": "1", **_ID}
+        query = {**self._page_query(range_, 1), **self._id_alone()}
         self._requests.ask(
             Question(
                 query,
@@ -354,13 +400,13 @@ class _Reading:
             f"{self._resource}: record {id_} cannot be had and is passed over for now. "
             f"{failure.error.message}"
         )
-        after = range_.after
+        covers = (range_.after, id_) if range_.nulls is None else None
         range_.pass_over(id_)
         if id_ == range_.until:
             self._division.close(range_)
         else:
             self._ask_for_page(range_)
-        yield Page(began=self._requests.began, covers=(after, id_), missing=id_)
+        yield Page(began=self._requests.began, covers=covers, missing=id_)
 
     def _ask_for_missing(self, id_: int) -> None:
         self._requests.ask(
@@ -383,36 +429,30 @@ class _Reading:
 
     # --- Records without an update time ---
 
-    def _ask_for_nulls(self, after: int, blank: Mapping[str, str]) -> None:
-        """No comparison finds them. New ones have ids above the highest that was seen; others are
-        asked for by the operator `blank`, which Coupa documents, if not for each kind of field
-        (pages 0007 and 0014)."""
-        query = {**self._order(), "limit": str(PAGE_SIZE), **_above(after), **blank}
-        self._requests.ask(
-            Question(
-                query,
-                partial(self._on_nulls, after, blank),
-                partial(self._on_no_nulls, blank),
-                records=PAGE_SIZE,
-            )
-        )
+    # No comparison finds them. They are asked for by the operator `blank`, which Coupa documents,
+    # if not for each kind of field (pages 0007 and 0014). Where that is not honoured, new ones have
+    # ids above the highest that was there before.
 
-    def _on_nulls(self, after: int, blank: Mapping[str, str], fetched: Fetched) -> Iterable[Page]:
-        page = checked(self._resource, fetched.records, after or None)
+    def _on_nulls(
+        self, range_: IdRange, size: int, page: list[JsonRecord], fetched: Fetched
+    ) -> Iterable[Page]:
         nulls = [record for record in page if value_of(record, UPDATED_AT) is None]
-        if blank and len(nulls) < len(page):
+        if range_.nulls and len(nulls) < len(page):
             fetched.load.release()
-            return self._read_unfiltered()
-        if page and not self._lengths.is_last(len(page), PAGE_SIZE):
-            self._ask_for_nulls(page[-1]["id"], blank)
+            return self._ask_for_nulls_otherwise(range_)
+        if page:
+            range_.advance(page)
+            self._nulls_above = range_.after
+        if not self._lengths.is_last(len(page), size):
+            self._ask_for_page(range_)
         return [Page(records=nulls, began=self._requests.began, load=fetched.load)]
 
-    def _on_no_nulls(
-        self, blank: Mapping[str, str], question: Question, failure: Exception
-    ) -> Iterable[Page]:
-        if blank and isinstance(failure, QueryRefusedError):
+    def _ask_for_nulls_otherwise(self, range_: IdRange) -> Iterable[Page]:
+        if self._wanted.nulls_above is None:
             return self._read_unfiltered()
-        return self._requests.retry(question, failure)
+        range_.nulls = {}
+        self._ask_for_page(range_)
+        return ()
 
     def _read_unfiltered(self) -> Iterable[Page]:
         if not self._is_filtered:
@@ -432,26 +472,49 @@ class _Reading:
         if selection is None or not selection.wants_comparison(page, is_part=is_part):
             return
         other = {name: value for name, value in query.items() if name != "fields"}
+        self._ask_other_form(
+            other if is_part else {**other, **selection.fields()},
+            partial(self._on_comparison, selection, page, query, None),
+        )
+
+    def _on_comparison(
+        self,
+        selection: FieldSelection,
+        page: list[JsonRecord],
+        query: Mapping[str, str],
+        other: list[JsonRecord] | None,
+        fetched: Fetched,
+    ) -> Iterable[Page]:
+        """Compares a page with what came in the other form; where they differ, only if the page is
+        the same when it is asked for once more, so that no edit has come in between."""
+        fetched.load.release()
+        is_part = "fields" in query
+        if other is not None and _keys(page) != _keys(fetched.records):
+            return ()
+        others = fetched.records if other is None else other
+        full, part = (others, page) if is_part else (page, others)
+        was_used = bool(selection.query)
+        difference = selection.compare(full, part)
+        if difference is None:
+            return ()
+        if other is None:
+            again = partial(self._on_comparison, selection, page, query, others)
+            self._ask_other_form(query, again)
+            return ()
+        self._give_selection_up(difference)
+        return self._start_over() if was_used else ()
+
+    def _ask_other_form(
+        self, query: Mapping[str, str], on_answer: Callable[[Fetched], Iterable[Page]]
+    ) -> None:
         self._requests.ask(
             Question(
-                other if is_part else {**other, **selection.fields()},
-                partial(self._on_comparison, selection, page, is_part),
+                query,
+                on_answer,
                 lambda _, failure: self._give_selection_up(str(failure)),
                 records=int(query["limit"]),
             )
         )
-
-    def _on_comparison(
-        self, selection: FieldSelection, page: list[JsonRecord], is_part: bool, fetched: Fetched
-    ) -> Iterable[Page]:
-        fetched.load.release()
-        was_used = bool(selection.query)
-        full, part = (fetched.records, page) if is_part else (page, fetched.records)
-        difference = selection.compare(full, part)
-        if difference is None:
-            return ()
-        self._give_selection_up(difference)
-        return self._start_over() if was_used else ()
 
     def _give_selection_up(self, reason: str) -> Iterable[Page]:
         if self._selection is not None and not self._selection.is_given_up:
@@ -462,6 +525,11 @@ class _Reading:
 
 def _above(id_: int) -> dict[str, str]:
     return {"id[gt]": str(id_)} if id_ else {}
+
+
+def _keys(page: list[JsonRecord]) -> list[tuple[object, object]]:
+    """What changes when records do."""
+    return [(record.get("id"), value_of(record, UPDATED_AT)) for record in page]
 
 
 def _as_failure(again: Exception, before: RequestFailedError) -> RequestFailedError:

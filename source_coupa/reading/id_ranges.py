@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from source_coupa.reading.bookmark import END
@@ -38,6 +39,7 @@ class IdRange:
         read: records so far.
         last_length: records of the last page, whatever range they belong to.
         last_size: how many that page could have had.
+        nulls: for a range of records without an update time, what they are asked for by.
     """
 
     after: int
@@ -54,6 +56,7 @@ class IdRange:
     read: int = 0
     last_length: int = 0
     last_size: int = 0
+    nulls: Mapping[str, str] | None = None
 
     def left(self, end: int | None) -> float:
         """About how many records are still to be read, in a list whose highest id is `end`."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
+from source_coupa.reading.id_ranges import IdRange
 
 
 class PageLengths:
     """Whether a page that is shorter than it could be ends its list.
 
     An instance may serve fewer records than are asked for, or hide some after it has counted them.
-    So a list ends at an empty page, unless an earlier sync has seen that a page as short ended it.
+    So a list ends at an empty page, unless an earlier sync has seen longer pages of this list, and
+    none that was shorter than these and not the last.
 
     Args:
-        known: the longest page that ended this list in an earlier sync, or that cannot be its cap.
+        known: the length up to which an earlier sync found pages of this list to be the last.
         learns: whether what this sync has seen counts too: for many lists of one kind.
     """
 
@@ -20,7 +21,6 @@ class PageLengths:
         self._known = known
         self._learns = learns
         self._longest = 0
-        self._ended_at: int | None = None
         self._goes_on = False
 
     def is_last(self, length: int, size: int) -> bool:
@@ -35,8 +35,6 @@ class PageLengths:
         before = range_.last_length
         if before and length and before < min(range_.last_size, self._longest):
             self._goes_on = True
-        if before and not length:
-            self._ended_at = before
         range_.last_length, range_.last_size = length, size
         self._longest = max(self._longest, length)
 
@@ -45,6 +43,4 @@ class PageLengths:
         """What a later sync may rely on; None if nothing."""
         if self._goes_on:
             return None
-        known = [self._known, self._ended_at, self._longest - 1 if self._longest else None]
-        most = max((length for length in known if length is not None), default=None)
-        return None if most is None else min(most, PAGE_SIZE - 1)
+        return max(self._known or 0, self._longest - 1) or None

@@ -17,7 +17,8 @@ class Pass:
     Attributes:
         since: the lower bound of update times; None for all records.
         done: ids that need not be read, an earlier sync sent them.
-        above: records without an update time are asked for above this id; None if none are known.
+        nulls_above: records without an update time are asked for above this id; None if the list
+            has shown none.
         asks_for_nulls: whether records without an update time have to be looked for, because the
             bound hides them.
         proves_filter: whether the filter on update times has yet to be proved.
@@ -28,7 +29,7 @@ class Pass:
 
     since: datetime | None = None
     done: IdSet = field(default_factory=IdSet)
-    above: int | None = None
+    nulls_above: int | None = None
     asks_for_nulls: bool = False
     proves_filter: bool = False
     checks_times: bool = True
@@ -51,6 +52,7 @@ class Page:
         starts_over: whether what came so far was not whole, and everything comes again.
         is_last: whether the pass is complete.
         short_page: as in `Pass`, as it is known at the end.
+        nulls_above: likewise; None if they were not asked for.
     """
 
     records: list[JsonRecord] = field(default_factory=list)
@@ -62,3 +64,4 @@ class Page:
     starts_over: bool = False
     is_last: bool = False
     short_page: int | None = None
+    nulls_above: int | None = None

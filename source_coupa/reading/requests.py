@@ -34,6 +34,10 @@ FIRST_BYTES = 8_000
 """Of a record, until one was seen."""
 
 
+Shape = Callable[[JsonRecord], JsonRecord]
+"""Makes records with an `id` of those that Coupa prints without one."""
+
+
 @dataclass(frozen=True)
 class Fetched:
     """The records of a response.
@@ -87,12 +91,18 @@ class Requests:
     """
 
     def __init__(
-        self, resource: str, connection: Connection, scheduler: Scheduler, breaker: CircuitBreaker
+        self,
+        resource: str,
+        connection: Connection,
+        scheduler: Scheduler,
+        breaker: CircuitBreaker,
+        shape: Shape | None = None,
     ) -> None:
         self._resource = resource
         self._connection = connection
         self._scheduler = scheduler
         self._breaker = breaker
+        self._shape = shape
         self._pending: dict[Future[Fetched], Question] = {}
         self.began: datetime | None = None
         self.record_bytes = 0
@@ -190,6 +200,8 @@ class Requests:
         self._breaker.answered()
         self._scheduler.observe(response.seconds)
         page = records_of(self._resource, response)
+        if self._shape is not None:
+            page = list(map(self._shape, page))
         size = len(response.body)
         return Fetched(page, load, response.began, size, response.is_not_found)
 

@@ -45,6 +45,9 @@ PAGES_PER_STATE = 20
 SECONDS_PER_STATE = 60.0
 """After which a state is printed although fewer pages came."""
 
+SECONDS_PER_LOG = 60.0
+"""From one line on the progress of a list to the next."""
+
 MOST_SILENCE = 120.0
 """Seconds after which something is printed although nothing has happened: Airbyte ends a source
 that prints nothing for long."""
@@ -74,15 +77,16 @@ class _Progress:
         self._newest = mark.newest if mark else None
         self._newest_moment = instant(mark.newest) if mark and mark.newest else None
         self._highest = self.table.bookmark.highest_id or 0
-        self._has_nulls = self.table.bookmark.has_nulls
+        self._has_nulls = bool(mark and mark.has_nulls)
+        self._has_nulls = self._has_nulls or self.table.bookmark.nulls_above is not None
         self._pages = 0
 
-    def wants(self, record: JsonRecord, moment: datetime | None, *, in_turn: bool) -> bool:
+    def wants(self, page: Page, record: JsonRecord, moment: datetime | None) -> bool:
         """Whether a record belongs to what this table has yet to get."""
         table = self.table
-        if table.stream.nested:
+        if table.stream.nested or record["id"] in self.missing:
             return True
-        if in_turn and table.done and record["id"] in table.done:
+        if page.covers is not None and record["id"] in table.done:
             return False
         return moment is None or table.since is None or moment >= table.since
 
@@ -130,6 +134,7 @@ class _Progress:
             since=table.since,
             done=self._sent,
             newest=self._newest,
+            has_nulls=self._has_nulls,
             is_full_refresh=table.is_full_refresh,
         )
         bookmark = table.bookmark.but(missing=frozenset(self.missing), under_way=mark)
@@ -144,14 +149,21 @@ class _Progress:
         bookmark = Bookmark(
             updated_at=self._reached(),
             highest_id=self._highest or None,
-            has_nulls=self._has_nulls,
+            nulls_above=self._nulls_above(page.nulls_above),
             short_page=page.short_page,
             missing=frozenset(self.missing),
         )
-        if bookmark.updated_at is None and not bookmark.has_nulls:
+        if bookmark.updated_at is None and bookmark.nulls_above is None:
             # nothing was there to prove anything with
             bookmark = bookmark.but(highest_id=None)
         return bookmark.to_state(table.cursor_field)
+
+    def _nulls_above(self, asked: int | None) -> int | None:
+        """Up to which id records without an update time were sent: as far as they were asked for,
+        or in a pass without a bound, to its end."""
+        if asked is not None:
+            return asked
+        return self._highest if self._has_nulls else None
 
     def _reached(self) -> str | None:
         """The time up to which everything was sent: when the pass began, but never later than the
@@ -173,6 +185,7 @@ class _List:
         self.resource = plan.resource
         self.tables = [_Progress(table, clock) for table in plan.tables]
         self.is_complete = False
+        self.logged_rows = 0
 
     def live(self) -> list[_Progress]:
         """The tables that have not failed."""
@@ -190,7 +203,7 @@ class FanOut:
     def __init__(self, plans: Sequence[ListPlan], clock: Clock) -> None:
         self._lists = {plan.name: _List(plan, clock) for plan in plans}
         self._clock = clock
-        self._said_at = clock.monotonic()
+        self._said_at = self._logged_at = clock.monotonic()
 
     def messages(self, messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
         """Those of the tables, and all that belong to no list as they are."""
@@ -222,11 +235,10 @@ class FanOut:
 
     def _of_page(self, list_: _List, page: Page) -> Iterator[AirbyteMessage]:
         emitted_at = time.time_ns() // 1_000_000
-        in_turn = page.covers is not None
         for record in page.records:
             moment = self._moment(list_, record)
             for table in list_.live():
-                if table.wants(record, moment, in_turn=in_turn):
+                if table.wants(page, record, moment):
                     yield from self._rows(table, record, emitted_at)
                 table.note(record, moment)
         for table in list_.live():
@@ -300,6 +312,7 @@ class FanOut:
             ).as_airbyte_message(StreamDescriptor(name=name))
 
     def _of_tick(self) -> Iterator[AirbyteMessage]:
+        self._log_progress()
         if self._clock.monotonic() - self._said_at < MOST_SILENCE:
             return
         for list_ in self._lists.values():
@@ -311,6 +324,19 @@ class FanOut:
                         if state is None
                         else _state(progress.table.name, state)
                     )
+
+    def _log_progress(self) -> None:
+        """One line for each list that has brought rows since the last one, once a minute."""
+        now = self._clock.monotonic()
+        if now - self._logged_at < SECONDS_PER_LOG:
+            return
+        self._logged_at = now
+        for list_ in self._lists.values():
+            rows = sum(progress.rows for progress in list_.tables)
+            if rows > list_.logged_rows and not list_.is_complete:
+                list_.logged_rows = rows
+                tables = ", ".join(f"{p.table.name} {p.rows:,}" for p in list_.tables if p.rows)
+                logger.info(f"Reading /api/{list_.resource}. Rows so far: {tables}.")
 
 
 TICK = "tick"

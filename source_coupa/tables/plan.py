@@ -86,18 +86,14 @@ class ListPlan:
         for table in self.tables[1:]:
             done = done.shared_with(table.done)
         bookmarks = [table.bookmark for table in self.tables]
-        highest = [bookmark.highest_id for bookmark in bookmarks]
-        is_known = None not in highest
+        is_known = all(bookmark.highest_id is not None for bookmark in bookmarks)
+        nulls = [b.nulls_above for b in bookmarks if b.nulls_above is not None]
         short_pages = {bookmark.short_page for bookmark in bookmarks}
         needs_times = any(table.needs_times for table in self.tables)
         return Pass(
             since=None if None in bounds else min(bound for bound in bounds if bound is not None),
             done=done,
-            above=(
-                min(id_ for id_ in highest if id_ is not None)
-                if is_known and any(bookmark.has_nulls for bookmark in bookmarks)
-                else None
-            ),
+            nulls_above=min(nulls) if nulls and is_known else None,
             asks_for_nulls=not is_known,
             proves_filter=needs_times and not is_known,
             checks_times=needs_times,
@@ -131,7 +127,7 @@ class ListPlan:
                 return None
             names += chosen[0]
             nested.update(chosen[1])
-            declared = schema["properties"].keys()
+            declared = frozenset(schema["properties"])
         return FieldSelection(
             names, nested=nested, paths={path for path in paths if "." in path}, declared=declared
         )

@@ -37,16 +37,20 @@ class Rows:
         resource: its name under /api/, for messages.
         path: the keys that lead to the list, joined by dots: `invoice-lines.account-allocations`.
         parent: what one record of the resource is called: `invoice`.
-        need_ids: whether each row must have an id.
+        need_ids: whether each row, and each outer object, must have an id: they make the key.
+        warns: whether a list that is missing everywhere is worth a warning.
     """
 
-    def __init__(self, *, resource: str, path: str, parent: str, need_ids: bool) -> None:
+    def __init__(
+        self, *, resource: str, path: str, parent: str, need_ids: bool, warns: bool = True
+    ) -> None:
         *outer, self._last = path.replace("-", "_").split(".")
         self._outer: Sequence[str] = outer
         self._resource = resource
         self._path = path
         self._parent = parent
         self._need_ids = need_ids
+        self._warns = warns
         self._seen: set[str] = set()
         self._missed: set[str] = set()
 
@@ -65,8 +69,8 @@ class Rows:
         its lists are empty.
 
         Raises:
-            AirbyteTracedException: if there is something else than lists of objects, or a row
-                without an id.
+            AirbyteTracedException: if there is something else than lists of objects, or an id of
+                the key is missing.
         """
         carried = {
             f"{self._parent}_id": record["id"],
@@ -103,14 +107,15 @@ class Rows:
                 "objects: the stream was stopped."
             )
         for place, item in enumerate(items, 1):
-            if self._need_ids and key == self._last and item.get("id") is None:
-                raise errors.trimmed(self._resource, f"{self._path}.id")
+            if self._need_ids and item.get("id") is None:
+                path = self._path if key == self._last else key.replace("_", "-")
+                raise errors.trimmed(self._resource, f"{path}.id")
             yield place, item
 
     def _miss(self, key: str) -> None:
         """Coupa leaves some empty associations out, so that a missing list is no error; but it may
         have been cut off."""
-        if key in self._seen or key in self._missed:
+        if not self._warns or key in self._seen or key in self._missed:
             return
         self._missed.add(key)
         logger.warning(
