@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from sync import report, sandbox
+from sync.caches.columns import view_of
 from sync.comparison import differences
 from sync.destinations import Destination, destination_of
 from sync.errors import SyncError
@@ -27,7 +28,6 @@ from sync.settings import (
     without_secrets,
 )
 from sync.streams import named_streams
-from sync.views import view_of
 
 if TYPE_CHECKING:
     from sync import client
