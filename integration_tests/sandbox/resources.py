@@ -110,6 +110,16 @@ def _path(row: Mapping[str, Any]) -> str:
 
 def _added_columns(row: Mapping[str, Any]) -> frozenset[str]:
     """What the connector adds to the records of a list, or to the rows of a child table."""
+    properties = schema(row.get("schema_file", row["name"]))["properties"]
+    ids = {
+        name
+        for name, field in properties.items()
+        if field.get("description") == f"The `id` in `{name.removesuffix('_id')}`."
+    }
+    return _added_to_rows(row) | ids
+
+
+def _added_to_rows(row: Mapping[str, Any]) -> frozenset[str]:
     if row.get("shape") == "revision" and "rows" not in row:
         return frozenset({"changes", "changed_fields"})
     if "rows" in row:

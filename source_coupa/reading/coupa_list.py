@@ -340,6 +340,7 @@ class _Reading:
         return self._ask_for_id(range_, failure)
 
     def _retry(self, range_: IdRange, failure: Exception) -> Iterable[Page]:
+        """As `Requests.retry`, with as many records as the range has by now."""
         question = self._page_question(range_)
         pages = self._requests.retry(question, failure)
         range_.failures = question.failures

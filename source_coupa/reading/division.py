@@ -17,6 +17,7 @@ from source_coupa.reading.bookmark import END
 from source_coupa.reading.id_ranges import FIRST_PLACE, PAGE_SIZE, WORTH_A_CUT, IdRange
 from source_coupa.reading.pages import Page
 from source_coupa.reading.requests import Fetched, Question, Requests
+from source_coupa.reading.responses import checked
 
 logger = logging.getLogger("airbyte")
 
@@ -125,7 +126,8 @@ class Division:
 
     def _on_end(self, fetched: Fetched) -> Iterable[Page]:
         fetched.load.release()
-        self._end = max((record.get("id") or 0 for record in fetched.records), default=0)
+        page = checked(self._resource, fetched.records[:1], None)
+        self._end = page[0]["id"] if page else 0
         return ()
 
     def _ask_for_rank(self, range_: IdRange, place: int) -> None:

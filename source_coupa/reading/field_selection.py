@@ -14,6 +14,7 @@ from typing import Any
 
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
 from source_coupa.records.keys import with_underscores
+from source_coupa.records.references import references_of
 
 LONGEST_QUERY = 3_000
 """Characters of `fields`; so many columns save little, and some servers refuse long addresses."""
@@ -153,8 +154,9 @@ class FieldSelection:
 def selected_columns(
     selected: Collection[str] | None, schema: Mapping[str, Any]
 ) -> tuple[list[str], list[str]] | None:
-    """The columns of a connection that leaves some of a stream's out, and which of them are objects
-    or lists; None if it takes all.
+    """What to ask for where a connection leaves some columns of a stream out, and which of that are
+    objects or lists; None if it takes all. Where a column holds the id in an object, that is asked
+    for.
 
     Args:
         selected: the columns of the configured catalog; None or empty if it names none.
@@ -164,7 +166,8 @@ def selected_columns(
     if not selected or not properties.keys() - selected:
         return None
     always = [name for name in ("id", UPDATED_AT) if name in properties]
-    names = [*always, *sorted(selected)]
+    objects = {id_name: name for name, id_name in references_of(properties)}
+    names = [*always, *sorted({objects.get(name, name) for name in selected})]
     return names, [name for name in names if _is_nested(properties.get(name))]
 
 

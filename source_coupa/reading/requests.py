@@ -104,6 +104,7 @@ class Requests:
         self._breaker = breaker
         self._shape = shape
         self._pending: dict[Future[Fetched], Question] = {}
+        self._accepted: set[frozenset[str]] = set()
         self.began: datetime | None = None
         self.record_bytes = 0
 
@@ -164,9 +165,10 @@ class Requests:
             AirbyteTracedException: if there is no use in it.
         """
         if isinstance(failure, QueryRefusedError):
-            failure = RequestFailedError(
-                errors.refused_query(self._resource, str(failure)), is_final=True
-            )
+            error = errors.refused_query(self._resource, str(failure))
+            if frozenset(question.query) not in self._accepted:
+                raise error
+            failure = RequestFailedError(error, is_final=True)
         if not isinstance(failure, RequestFailedError):
             raise failure
         if failure.is_final and not self.has_answered:
@@ -210,6 +212,7 @@ class Requests:
             fetched = future.result()
         except (RequestFailedError, QueryRefusedError) as failure:
             return question.on_failure(question, failure)
+        self._accepted.add(frozenset(question.query))
         self.began = self.began or fetched.began
         return question.on_answer(fetched)
 

@@ -33,6 +33,7 @@ from source_coupa.reading.bookmark import Bookmark, IdSet, PassMark
 from source_coupa.reading.pages import Page
 from source_coupa.reading.responses import moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant
+from source_coupa.records.references import add_ids
 from source_coupa.tables.plan import NO_CURSOR, ListPlan, Table
 from source_coupa.transport.clock import Clock
 
@@ -272,6 +273,7 @@ class FanOut:
             if not progress.rows:
                 yield _status(table.name, AirbyteStreamStatus.RUNNING)
             progress.rows += 1
+            add_ids(row, table.references)
             data = AirbyteRecordMessage(
                 stream=table.name, data=table.columns.of(row), emitted_at=emitted_at
             )

@@ -14,6 +14,7 @@ from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.field_selection import FieldSelection, selected_columns
 from source_coupa.reading.pages import Pass
 from source_coupa.records.fields import UPDATED_AT
+from source_coupa.records.references import Reference, references_of
 from source_coupa.streams import StreamRow
 from source_coupa.tables.columns import Columns
 from source_coupa.tables.rows import Rows
@@ -34,6 +35,7 @@ class Table:
         done: ids that an earlier sync has sent in the pass that goes on.
         rows: makes its rows of a record; None if the records are its rows.
         columns: sorts its fields.
+        references: objects in its rows whose ids have columns of their own.
         selected: the columns of the configured catalog.
     """
 
@@ -44,6 +46,7 @@ class Table:
     done: IdSet
     rows: Rows | None
     columns: Columns
+    references: tuple[Reference, ...]
     selected: Collection[str]
 
     @property
@@ -173,6 +176,7 @@ def plan(
                 done=bookmark.under_way.done if bookmark.under_way else IdSet(),
                 rows=_rows(stream),
                 columns=Columns(stream.name, columns, schemas[stream.name].get("properties", {})),
+                references=references_of(schemas[stream.name].get("properties", {})),
                 selected=list(columns),
             )
         )

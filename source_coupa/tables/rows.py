@@ -72,10 +72,9 @@ class Rows:
             AirbyteTracedException: if there is something else than lists of objects, or an id of
                 the key is missing.
         """
-        carried = {
-            f"{self._parent}_id": record["id"],
-            f"{self._parent}_{UPDATED_AT}": record.get(UPDATED_AT),
-        }
+        carried = {f"{self._parent}_id": record["id"]}
+        if UPDATED_AT in record:
+            carried[f"{self._parent}_{UPDATED_AT}"] = record[UPDATED_AT]
         holders = [_Holder(record, carried)]
         for key in self._outer:
             name = _singular(key)

@@ -162,6 +162,15 @@ def test_what_is_refused_in_any_case_is_reported_in_coupas_words() -> None:
         Reader(source).pages(Pass(since=SINCE))
 
 
+def test_an_id_filter_that_is_refused_is_reported_at_once() -> None:
+    source = of_ids(range(1, 301))
+    source.refuses = ["id[gt]"]
+    reader = Reader(source)
+    with pytest.raises(AirbyteTracedException, match="not supported"):
+        reader.pages()
+    assert reader.clock.waited == []
+
+
 def test_records_without_an_update_time_come_beside_a_bound() -> None:
     source = of_ids(range(1, 101))
     source.records[3]["updated-at"] = None
