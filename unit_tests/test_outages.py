@@ -1,12 +1,11 @@
-"""A host that stays down fails a sync after one row of attempts, not after one for each window.
+"""A host that stays down fails a sync after one row of attempts.
 
-A failure of one stream or window alone is no outage: the others are read.
+A failure of one list alone is no outage: the others do not wait for it.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -14,7 +13,6 @@ from airbyte_cdk.models import FailureType
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, final_states, run_read
 from integration_tests.sandbox import Fault, RequestRecord, Sandbox
-from source_coupa.transport.circuit_breaker import Outages
 from unit_tests.conftest import Present, Waits
 from unit_tests.failing import failures, traces
 from unit_tests.truth import UNLIMITED, assert_stream_whole, assert_whole, messages_of
@@ -23,7 +21,6 @@ pytestmark = pytest.mark.usefixtures("no_budget")
 
 ROWS = dict.fromkeys(RESOURCE_OF.values(), 60)
 START = "2020-01-01T00:00:00Z"
-"""Makes about 28 windows for each stream."""
 
 ATTEMPTS = 9
 WORKERS = 4
@@ -105,20 +102,3 @@ def test_a_host_that_comes_back_during_the_attempts_is_read(present: Present, wa
 
         sandbox.faults.add(Fault("status", status=503, when=first_attempts))
         assert_whole(run_read(sandbox, start_date=START, num_workers=WORKERS), sandbox)
-
-
-def test_what_is_answered_meanwhile_tells_that_the_host_is_up() -> None:
-    outages = Outages()
-    seen = [(outages.is_likely, outages.is_certain)]
-    happenings: tuple[Callable[[], None], ...] = (
-        lambda: outages.gave_up(since=0.0),
-        *[lambda: outages.gave_up(since=0.0)] * 3,
-        outages.answered,
-        # another request was answered since the first attempt
-        *[lambda: outages.gave_up(since=0.0)] * 4,
-    )
-    for happened in happenings:
-        happened()
-        seen.append((outages.is_likely, outages.is_certain))
-    no, likely, certain = (False, False), (True, False), (True, True)
-    assert seen == [no, likely, likely, likely, certain, no, no, no, no, no]
