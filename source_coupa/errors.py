@@ -296,8 +296,8 @@ def redirected(host: str, response: requests.Response) -> AirbyteTracedException
     is_plain = _PLAIN_HOST.fullmatch(target) and quoted(target) == target
     return config_error(
         f"{host} redirects to {target if is_plain else 'another page'}, where the connector "
-        "does not follow: enter the address under which Coupa itself answers as the instance URL, not that of a "
-        "login page or proxy."
+        "does not follow: enter the address under which Coupa itself answers as the instance URL, "
+        "not that of a login page or proxy."
     )
 
 
