@@ -7,6 +7,7 @@ commands read it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -283,6 +284,22 @@ def test_a_stream_without_its_scope_fails_alone(present: Present) -> None:
         output = read_here(sandbox, ["users", "invoices"], start_date="2024-01-01T00:00:00Z")
         assert_stream_whole(output, sandbox, "users")
         assert last_status(output, "invoices") != COMPLETE
+
+
+@pytest.mark.parametrize(
+    "secret",
+    ["12345e10", "1_000", "0x1F", "True", "[1, 2]", "'quoted'", '"', "a'b\"c\\d", "<é&>%", "{{ 1 }}"],
+)
+def test_credentials_are_sent_as_they_are(secret: str, present: Present) -> None:
+    """Also those that look like a number, a list or a template."""
+    yesterday = [present.now - timedelta(days=1)]
+    with Sandbox({"users": 2}, dialect=UNLIMITED, spread=yesterday, clock=present) as sandbox:
+        [client] = sandbox.clients.values()
+        sandbox.clients[secret] = replace(client, secret=secret)
+        output = read_here(
+            sandbox, ["users"], client_id=secret, client_secret=secret, start_date=START
+        )
+        assert_stream_whole(output, sandbox, "users")
 
 
 @pytest.mark.parametrize("debug", [False, True], ids=["usual log", "debug log"])

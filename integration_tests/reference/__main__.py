@@ -1,4 +1,4 @@
-"""Writes the Builder edition and the made sections of the docs page and the README anew."""
+"""Writes the Builder edition and the generated sections of the pages."""
 
 from __future__ import annotations
 
