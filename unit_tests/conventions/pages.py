@@ -184,11 +184,7 @@ def check_scopes_exist(pages: Pages) -> list[str]:
 def check_lists_that_are_not_read(pages: Pages) -> list[str]:
     """Each list that Coupa documents is read by a stream, or the reference says why not."""
     rows = table(pages.beside("streams"), "List", "Why")
-    told = {
-        path.removeprefix("/api/")
-        for row in rows
-        for path in row["List"].split(", ")
-    }
+    told = {path.removeprefix("/api/") for row in rows for path in row["List"].split(", ")}
     left_out = endpoints().keys() - {stream.path for stream in STREAMS}
     problems = [] if told == left_out else [f"lists differ by {sorted(told ^ left_out)}"]
     names = {stream.name for stream in STREAMS}
@@ -217,7 +213,9 @@ def check_streams_that_differ(pages: Pages) -> list[str]:
 
 def check_kinds_of_streams(pages: Pages) -> list[str]:
     """The maintainers' table has a row for each base definition that the manifest uses."""
-    rows = table(pages.texts["docs/design/streams.md"], "Base definition", "Cursor field", "Streams")
+    rows = table(
+        pages.texts["docs/design/streams.md"], "Base definition", "Cursor field", "Streams"
+    )
     told = {row["Base definition"]: row for row in rows}
     problems = []
     for base in dict.fromkeys(stream.base for stream in STREAMS):
