@@ -1,5 +1,5 @@
-"""The tables and diagrams of the pages, and the Builder edition, generated from the manifest and
-the schemas.
+"""The tables and diagrams of the pages, the Builder edition, and NOTICE, generated from the
+manifest, the schemas and the locks.
 
     python -m integration_tests.reference
 

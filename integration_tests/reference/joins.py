@@ -50,9 +50,8 @@ DIAGRAMS: Mapping[str, Sequence[str]] = {
 _BY_NAME = {stream.name: stream for stream in STREAMS}
 
 _TARGETS: Mapping[str, str] = {
-    **{
-        person: "users"
-        for person in (
+    **dict.fromkeys(
+        (
             "approved_by",
             "expensed_by",
             "line_owner",
@@ -62,8 +61,9 @@ _TARGETS: Mapping[str, str] = {
             "requester",
             "ship_to_user",
             "submitted_by",
-        )
-    },
+        ),
+        "users",
+    ),
     "bill_to_address": "addresses",
     "default_account": "accounts",
     "expense_holding_account": "accounts",

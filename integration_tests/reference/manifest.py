@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ SCOPES = tuple(
 """All scopes that any stream can use."""
 
 
-@lru_cache(maxsize=None)
+@cache
 def columns_of(stream: StreamRow) -> Mapping[str, dict[str, Any]]:
     """The columns of a stream: name -> JSON schema."""
     file = ROOT / "source_coupa" / "schemas" / f"{stream.schema}.json"

@@ -92,7 +92,7 @@ def check_cursors(document: Tree) -> Problems:
 
 
 def check_page(document: Tree) -> Problems:
-    """The stream reference names the same streams, in the same order, with their keys and cursors."""
+    """The stream reference names the same streams, in the same order, with keys and cursors."""
     told = [(row["Stream"], row["Key"], row["Cursor"]) for row in document.root["page"]]
     wanted = [
         (
