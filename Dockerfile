@@ -15,9 +15,9 @@ COPY source_coupa ./source_coupa
 RUN --mount=type=secret,id=pip_settings,target=/etc/pip.conf \
     --mount=type=secret,id=pip_certificates,target=/run/pip_certificates.pem \
     export PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_DEPS=1 && \
-    python -m venv /opt/build && python -m venv --without-pip /opt/source-coupa && \
-    /opt/build/bin/pip install --require-hashes -r requirements-build.txt && \
-    /opt/build/bin/pip wheel --no-build-isolation --wheel-dir /opt/build . && \
+    python -m venv --without-pip /opt/build && python -m venv --without-pip /opt/source-coupa && \
+    pip --python /opt/build/bin/python install --require-hashes -r requirements-build.txt && \
+    pip --python /opt/build/bin/python wheel --no-build-isolation --wheel-dir /opt/build . && \
     pip --python /opt/source-coupa/bin/python install --no-compile --require-hashes -r requirements-image.txt && \
     pip --python /opt/source-coupa/bin/python install --no-compile /opt/build/*.whl && \
     cp LICENSE NOTICE /opt/source-coupa/ && \
