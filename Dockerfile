@@ -21,7 +21,7 @@ RUN --mount=type=secret,id=pip_settings,target=/etc/pip.conf \
     pip --python /opt/source-coupa/bin/python install --no-compile --require-hashes -r requirements-image.txt && \
     pip --python /opt/source-coupa/bin/python install --no-compile /opt/build/*.whl && \
     cp LICENSE NOTICE /opt/source-coupa/ && \
-    python -m compileall -q --invalidation-mode unchecked-hash -x '/tests/' /opt/source-coupa/lib
+    python -m compileall -qf --invalidation-mode unchecked-hash -x '/tests/' /opt/source-coupa/lib
 
 FROM ${BASE_IMAGE}
 

@@ -56,7 +56,10 @@ def sandbox() -> Iterator[Sandbox]:
                     "supplier": {"id": supplier},
                     "invoice-lines": lines,
                     "gross-total": f"{place}.50",
-                    "custom-fields": {"cost-center": f"CC-{place % 2}"},
+                    "custom-fields": {
+                        "cost-center": f"CC-{place % 2}",
+                        "project-code": {"id": 41, "name": "Project 17"},
+                    },
                 },
             )
         yield sandbox
@@ -132,6 +135,17 @@ def test_custom_fields_are_queried_by_name(database: Database, sandbox: Sandbox)
         expected[invoice["custom-fields"]["cost-center"]] += Decimal(invoice["gross-total"])
     query = sql_of(BESIDE / "custom-fields.md", intro="Invoices by cost center, in DuckDB:")
     assert totals(database, query, "cost_center") == expected
+
+
+def test_custom_fields_are_reached_as_the_table_shows(database: Database) -> None:
+    kind = "DuckDB" if isinstance(database, DuckDBFile) else "PostgreSQL"
+    text = (BESIDE / "custom-fields.md").read_text(encoding="utf-8")
+    [(flat, nested)] = re.findall(rf"(?m)^\| {kind} \| `(.+?)` \| `(.+?)` \|$", text)
+    rows = database.rows(f"select distinct {flat} as flat, {nested} as nested from invoices")
+    assert {(row["flat"], row["nested"]) for row in rows} == {
+        ("CC-0", "Project 17"),
+        ("CC-1", "Project 17"),
+    }
 
 
 def test_the_queries_of_the_docs_page_run_on_both(database: Database, sandbox: Sandbox) -> None:

@@ -151,9 +151,9 @@ def test_it_brings_all_or_says_why_not(name: str, stream: str, present: Present)
 @pytest.mark.parametrize(
     ("fault", "sentence", "kind"),
     [
-        ({"body": "html"}, "Coupa answers with something else than a JSON list", None),
-        ({"body": "object"}, "Coupa answers with something else than a JSON list", None),
-        ({"body": "empty"}, "Coupa answers with something else than a JSON list", None),
+        ({"body": "html"}, "Coupa sends something else than a JSON list", None),
+        ({"body": "object"}, "Coupa sends something else than a JSON list", None),
+        ({"body": "empty"}, "Coupa sends something else than a JSON list", None),
         ({"status": 403}, "Coupa refuses access to stream users", FailureType.config_error),
         ({"status": 404}, "This Coupa instance does not offer", FailureType.config_error),
         ({"status": 503}, "Coupa is not available for stream users", FailureType.transient_error),

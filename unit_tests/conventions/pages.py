@@ -167,12 +167,12 @@ def check_columns_are_described(pages: Pages) -> list[str]:
     return [f"no description of {row['Column']}" for row in rows if not row["Description"]]
 
 
-def check_scopes_are_told(pages: Pages) -> list[str]:
+def check_scopes_are_named(pages: Pages) -> list[str]:
     """The stream reference names the scopes of each stream as the manifest does."""
     rows = table(pages.beside("streams"), "Stream", "Scope", "Key")
-    told = {(row["Stream"], row["Scope"]) for row in rows}
+    named = {(row["Stream"], row["Scope"]) for row in rows}
     wanted = {(stream.name, made_tables.needs(stream).replace("`", "")) for stream in STREAMS}
-    return [f"scopes differ: {difference}" for difference in sorted(told ^ wanted)]
+    return [f"scopes differ: {difference}" for difference in sorted(named ^ wanted)]
 
 
 def check_scopes_exist(pages: Pages) -> list[str]:
@@ -184,9 +184,9 @@ def check_scopes_exist(pages: Pages) -> list[str]:
 def check_lists_that_are_not_read(pages: Pages) -> list[str]:
     """Each list that Coupa documents is read by a stream, or the reference says why not."""
     rows = table(pages.beside("streams"), "List", "Why")
-    told = {path.removeprefix("/api/") for row in rows for path in row["List"].split(", ")}
+    named = {path.removeprefix("/api/") for row in rows for path in row["List"].split(", ")}
     left_out = endpoints().keys() - {stream.path for stream in STREAMS}
-    problems = [] if told == left_out else [f"lists differ by {sorted(told ^ left_out)}"]
+    problems = [] if named == left_out else [f"lists differ by {sorted(named ^ left_out)}"]
     names = {stream.name for stream in STREAMS}
     for row in rows:
         see = re.findall(r"see (\w+)(?: and (\w+))?", row["Why"])
@@ -197,8 +197,8 @@ def check_lists_that_are_not_read(pages: Pages) -> list[str]:
 
 
 def check_streams_that_differ(pages: Pages) -> list[str]:
-    """Streams that are read in full, or with a look-back window of their own, are told by name."""
-    told = {
+    """Streams that are read in full, or with a look-back window of their own, are named."""
+    named = {
         name
         for row in table(pages.beside("streams"), "Stream", "How it is read", "Why")
         for name in re.findall(r"[a-z_]+", row["Stream"])
@@ -208,7 +208,7 @@ def check_streams_that_differ(pages: Pages) -> list[str]:
         for stream in STREAMS
         if stream.base in ("full_refresh_stream", "week_back_stream")
     }
-    return [f"{name}: how it is read is missing" for name in sorted(wanted - told)]
+    return [f"{name}: how it is read is missing" for name in sorted(wanted - named)]
 
 
 def check_kinds_of_streams(pages: Pages) -> list[str]:
@@ -216,16 +216,16 @@ def check_kinds_of_streams(pages: Pages) -> list[str]:
     rows = table(
         pages.texts["docs/design/streams.md"], "Base definition", "Cursor field", "Streams"
     )
-    told = {row["Base definition"]: row for row in rows}
+    named = {row["Base definition"]: row for row in rows}
     problems = []
     for base in dict.fromkeys(stream.base for stream in STREAMS):
         streams = [stream.name for stream in STREAMS if stream.base == base]
-        row = told.pop(base, None)
+        row = named.pop(base, None)
         if row is None:
             problems.append(f"no row for {base}")
         elif len(streams) <= 10 and row["Streams"] != ", ".join(streams):
             problems.append(f"{base}: {row['Streams']} is not {', '.join(streams)}")
-    return problems + [f"no stream is a {base}" for base in told]
+    return problems + [f"no stream is a {base}" for base in named]
 
 
 def check_settings(pages: Pages) -> list[str]:
@@ -258,7 +258,7 @@ def check_prerequisites(pages: Pages) -> list[str]:
 
 
 def check_troubleshooting(pages: Pages) -> list[str]:
-    """Each sentence has its row, each row a sentence that begins with it."""
+    """Each message has its row, each row a message that begins with it."""
     sentences = all_sentences()
     rows = [
         row["Message"] for row in table(pages.beside("troubleshooting"), "Message", "What to do")
@@ -393,8 +393,8 @@ def check_commands(pages: Pages) -> list[str]:
     """The commands that bin/ offers, and no others, stand in README and CONTRIBUTING."""
     there = {file.name for file in (ROOT / "bin").iterdir() if not file.name.startswith("_")}
     text = pages.texts["README.md"] + pages.texts["CONTRIBUTING.md"]
-    told = set(re.findall(r"(?<![\w/.-])bin/([a-z]\w*)", text))
-    return [] if told == there else [f"commands differ by {sorted(told ^ there)}"]
+    named = set(re.findall(r"(?<![\w/.-])bin/([a-z]\w*)", text))
+    return [] if named == there else [f"commands differ by {sorted(named ^ there)}"]
 
 
 _STREAMS = f"{BESIDE}/streams.md"
@@ -414,7 +414,7 @@ CHECKS: tuple[Check[Pages], ...] = (
         check_columns_are_described,
         (f"{BESIDE}/columns.md", "Name for signing in.", ""),
     ),
-    Check(check_scopes_are_told, (_STREAMS, "| `core.catalog.read` or `core.item.read` |", "| |")),
+    Check(check_scopes_are_named, (_STREAMS, "| `core.catalog.read` or `core.item.read` |", "| |")),
     Check(check_scopes_exist, (DOCS, "`core.contract.read`", "`core.contracts.read`")),
     Check(check_lists_that_are_not_read, (_STREAMS, "| `/api/roles` |", "| `/api/users` |")),
     Check(check_streams_that_differ, (_STREAMS, "| `budget_lines` | in full |", "| | in full |")),
