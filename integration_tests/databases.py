@@ -18,7 +18,7 @@ from .sandbox import Record, Sandbox
 PYTHON = ROOT / ".venv-sync" / "bin" / "python"
 
 _KINDS = ("timestamp_with_timezone", "integer", "number", "boolean", "text", "json")
-_ADDED = ("_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta")
+ADDED = ("_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta")
 
 
 class Database(Protocol):
@@ -34,6 +34,9 @@ class Database(Protocol):
 
     def rows(self, sql: str) -> list[Record]:
         """The rows of a query; times as text with their offset, JSON as what it stands for."""
+
+    def run(self, sql: str) -> None:
+        """Runs a statement as somebody who may do anything."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,10 @@ class DuckDBFile:
         found: list[Record] = json.loads(answer.stdout)
         return found
 
+    def run(self, sql: str) -> None:
+        program = "import duckdb, sys; duckdb.connect(sys.argv[1]).execute(sys.argv[2])"
+        subprocess.run([PYTHON, "-c", program, self.path, sql], check=True)
+
 
 @dataclass(frozen=True)
 class PostgresDatabase:
@@ -80,6 +87,9 @@ class PostgresDatabase:
         )
         return found
 
+    def run(self, sql: str) -> None:
+        self.server.run(sql)
+
 
 def assert_holds(database: Database, schema: str, expected: dict[str, list[Record]]) -> None:
     """The tables of `schema` have exactly these records of each stream, in typed columns.
@@ -97,7 +107,7 @@ def assert_holds(database: Database, schema: str, expected: dict[str, list[Recor
             )
         }
         names = dict(zip(_KINDS, database.types, strict=True))
-        assert {n: t for n, t in columns.items() if n not in _ADDED} == {
+        assert {n: t for n, t in columns.items() if n not in ADDED} == {
             name: names[kind_of(definition)] for name, definition in properties.items()
         }, stream
         found = [

@@ -1,8 +1,8 @@
 """Stores records with a cache of `sync/`: a program for the Python of .venv-sync.
 
-Its argument is JSON: `cache` (the name of a class), `options` to make it with, and `schemas`: of
+It reads JSON: `cache` (the name of a class), `options` to make it with, and `schemas`: of
 each the batches, which have `properties` of the stream `orders`, whose key is `id`, and `records`.
-Prints JSON: schema -> how many records had a character that could not be stored.
+Prints JSON: schema -> what the cache says of values that it could not store as they came.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ STREAM = "orders"
 
 def main(task: dict[str, Any]) -> None:
     cache_class: Any = {"DuckDB": DuckDB, "PostgreSQL": PostgreSQL}[task["cache"]]
-    counts = {}
+    said = {}
     for schema, batches in task["schemas"].items():
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -36,8 +36,8 @@ def main(task: dict[str, Any]) -> None:
         ):
             for batch in batches:
                 _store(cache, batch)
-            counts[schema] = sum(getattr(cache, "without_nul", {}).values())
-    print(json.dumps(counts))
+            said[schema] = cache.changes.sentences()
+    print(json.dumps(said))
 
 
 def _store(cache: Any, batch: dict[str, Any]) -> None:
@@ -71,4 +71,4 @@ def _message(record: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.load(sys.stdin))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +21,7 @@ from .databases import Database, DuckDBFile, PostgresDatabase, assert_holds, sch
 from .full_records import add_full_records
 from .harness import ALL_STREAMS, RESOURCE_OF, run_here
 from .postgres import PASSWORD
-from .sandbox import Dialect, Fault, Sandbox
+from .sandbox import Dialect, Fault, RequestRecord, Sandbox
 from .sync_command import run_sync
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,6 +60,9 @@ TRAPS = (
     {"invoice-number": "1e3", "internal-note": "2024-01-01", "version": None},
     {"invoice-number": "", "internal-note": 'a\tb\nc\\N "d" \u2028 {} é', "tax-rate": 0.1},
     {"invoice-number": "NaN", "internal-note": "null", "discount-percent": 1.23456789012345},
+    {"invoice-date": "2024-03-10T00:00:00+09:00", "gross-total": "0.000000001"},
+    {"invoice-date": "2024-07-10T00:00:00-07:00", "gross-total": "-90071992547409931.07"},
+    {"invoice-date": None, "gross-total": "about 7", "discount-amount": ""},
     {"created-at": "2024-03-10T12:30:00+05:30", "custom-fields": {"a": [1, None, {"b": "007"}]}},
 )
 """Values that a loader may take for others."""
@@ -93,7 +99,47 @@ def test_tables_equal_the_instance_after_every_sync(
 def _assert_holds(database: Database, sandbox: Sandbox) -> None:
     truth = {stream: truth_of(sandbox, stream) for stream in LOADED}
     assert all(truth.values())
-    assert_holds(database, schema_name(sandbox), truth)
+    schema = schema_name(sandbox)
+    assert_holds(database, schema, truth)
+    text = "SELECT id, CAST({0} AS varchar) AS {0}, CAST({1} AS varchar) AS {1} FROM {2}.{3}_typed"
+    for stream, amount, day in TYPED:
+        found = {row["id"]: row for row in database.rows(text.format(amount, day, schema, stream))}
+        assert len(found) == len(truth[stream])
+        for record in truth[stream]:
+            row = found[record["id"]]
+            assert _decimal(row[amount]) == _decimal(record.get(amount))
+            assert row[day] == (record[day][: len("2024-03-10")] if record.get(day) else None)
+
+
+TYPED = (
+    ("invoices", "gross_total", "invoice_date"),
+    ("invoices", "discount_amount", "net_due_date"),
+    ("expense_lines", "amount", "expense_date"),
+)
+"""Streams with an amount and a day."""
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    try:
+        return Decimal(text) if text else None
+    except InvalidOperation:
+        return None
+
+
+def test_a_view_that_others_are_made_of_is_kept(
+    tmp_path: Path, sandbox: Sandbox, database: Database
+) -> None:
+    config = _config_file(tmp_path, sandbox)
+    arguments = ("--config", config, "--streams", "users", "--database", database.argument)
+    assert run_sync(tmp_path, *arguments, "--once").returncode == 0
+    schema = schema_name(sandbox)
+    database.run(
+        f"CREATE VIEW {schema}.mine AS SELECT id, login FROM {schema}.users_typed WHERE active"
+    )
+    mine = database.rows(f"SELECT * FROM {schema}.mine ORDER BY id")
+    assert mine
+    assert run_sync(tmp_path, *arguments, "--once").returncode == 0
+    assert database.rows(f"SELECT * FROM {schema}.mine ORDER BY id") == mine
 
 
 def test_selected_streams_alone_are_synced(tmp_path: Path, sandbox: Sandbox) -> None:
@@ -107,7 +153,8 @@ def test_selected_streams_alone_are_synced(tmp_path: Path, sandbox: Sandbox) -> 
         "SELECT table_name FROM information_schema.tables WHERE table_name NOT LIKE '\\_%' "
         "ESCAPE '\\' ORDER BY table_name",
     )
-    assert [row["table_name"] for row in tables] == ["expenses", "users"]
+    names = [row["table_name"] for row in tables]
+    assert names == ["expenses", "expenses_typed", "users", "users_typed"]
 
 
 def test_a_failing_stream_is_told_and_the_others_are_stored(
@@ -152,6 +199,43 @@ def test_a_sign_in_that_is_renewed_is_kept_for_the_next_sync(
     assert "no longer accepts the refresh token" in run.stderr
 
 
+def test_no_secret_lies_where_others_can_read_it(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Neither while a sync runs, nor after it, nor after one that was killed."""
+    secret = sandbox.config()["client_secret"]
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    config = _config_file(tmp_path, sandbox)
+    seen: list[bool] = []
+
+    def look(_: Sandbox, request: RequestRecord) -> None:
+        holding = [path for path in temporary.rglob("*.json") if secret in path.read_text()]
+        seen.extend(_is_open(path, temporary) for path in holding)
+        if kill and request.resource == "users":
+            os.kill(process_of(temporary), signal.SIGKILL)
+
+    sandbox.before_each(look)
+    arguments = ("--config", config, "--streams", "users", "--once")
+    for kill in (True, False):
+        run = run_sync(tmp_path, *arguments, environment={"TMPDIR": str(temporary)})
+        assert run.returncode == (-signal.SIGKILL if kill else 0), run.stderr
+        assert seen
+        assert not any(seen)
+    assert list(temporary.iterdir()) == [], "what the killed one left is gone too"
+    assert (tmp_path / "coupa.duckdb").stat().st_mode & 0o077 == 0
+
+
+def process_of(temporary: Path) -> int:
+    """The sync whose temporary files are in that folder."""
+    [folder] = temporary.iterdir()
+    return int((folder / "lock").read_text())
+
+
+def _is_open(path: Path, below: Path) -> bool:
+    """Whether other users can read a file."""
+    folders = [each for each in path.parents if below in each.parents]
+    return all(each.stat().st_mode & 0o011 for each in folders)
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -160,6 +244,7 @@ def test_a_sign_in_that_is_renewed_is_kept_for_the_next_sync(
         (("--config", "list.json"), "list.json must hold a JSON object with instance_url,"),
         (("--config", "wrong.json"), "client"),
         (("--config", "right.json", "--streams", "nothing"), "There is no stream nothing that"),
+        (("--config", "right.json", "--streams", "invoice"), "The nearest are invoices, "),
         (("--config", "right.json", "--database", "text.json"), "text.json is not a DuckDB file."),
         (("--config", "right.json", "--database", "absent/x.duckdb"), "No such file or directory"),
         (("--config", "right.json", "--schema", "coupa"), "cannot tell schema coupa from the file"),
@@ -198,5 +283,7 @@ def test_demo_shows_rows_a_query_and_the_changes(tmp_path: Path) -> None:
         "expense_lines": 2_004,
         "invoices": 3_005,
     }
+    assert "PyAirbyte" not in run.stdout + run.stderr
+    assert "3,000 of invoices" in run.stderr
     for word in ("First sync", "SELECT", "Second sync", "coupa.duckdb"):
         assert word in run.stdout

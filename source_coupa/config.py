@@ -50,7 +50,7 @@ _ADVICE = {
     "2024-01-01T00:00:00Z",
     "lookback_window_hours": "Look-back window must be a whole number of hours from 0 to 720",
     "requests_per_second": "Requests per second must be a whole number from 1 to 25",
-    "num_workers": "Number of workers must be a whole number from 2 to 40",
+    "num_workers": "Number of workers must be a whole number from 2 to 100",
 }
 
 
@@ -120,7 +120,7 @@ class CoupaConfig(BaseModel):
     start_date: AwareDatetime | None = None
     lookback_window_hours: int = Field(default=2, ge=0, le=720, strict=True)
     requests_per_second: int = Field(default=20, ge=1, le=25, strict=True)
-    num_workers: int = Field(default=20, ge=2, le=40, strict=True)
+    num_workers: int = Field(default=50, ge=2, le=100, strict=True)
 
     @model_validator(mode="before")
     @classmethod

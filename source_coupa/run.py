@@ -13,11 +13,15 @@ from typing import NoReturn
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint, launch
 from airbyte_cdk.exception_handler import init_uncaught_exception_handler
+from airbyte_cdk.logger import PRINT_BUFFER
 from airbyte_cdk.models import ConfiguredAirbyteCatalog
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from source_coupa.protocol.heartbeat import every
 from source_coupa.protocol.state import read_state
 from source_coupa.source import SourceCoupa
+
+SECONDS_PER_FLUSH = 1.0
 
 _NO_STREAMS = ConfiguredAirbyteCatalog(streams=[])
 
@@ -52,13 +56,20 @@ def command(args: Sequence[str]) -> None:
             state=read_state(state_path) if state_path else None,
             config_path=config_path,
         )
-        launch(source, args)
+        with every(SECONDS_PER_FLUSH, _flush):
+            launch(source, args)
     except AirbyteTracedException as error:
         # a wrong setting is found before the CDK's check begins, which would answer like this
         status = error.as_connection_status_message() if args[0] == "check" else None
         if status is None:
             raise
         print(AirbyteEntrypoint.airbyte_message_to_string(status))
+
+
+def _flush() -> None:
+    """Prints what the CDK keeps back until more is printed."""
+    with contextlib.suppress(OSError, ValueError):
+        PRINT_BUFFER.flush()
 
 
 def _end_at_once(failure: Exception) -> NoReturn:

@@ -38,6 +38,7 @@ class Table:
     def __init__(self, connection: Any, stream: str, keys: Sequence[str], cursor: str) -> None:
         self._connection = connection
         self._stream = stream
+        self._keys = list(keys)
         self._was_there = False
         columns = [f'"{name}"' for name in (*keys, "_airbyte_extracted_at", cursor) if name]
         self._kept = ", ".join(columns)
@@ -54,13 +55,13 @@ class Table:
     def remember(self) -> None:
         """Keeps aside how the table is, to compare with after the sync."""
         self._forget()
-        self._was_there = self._is_there()
+        self._was_there = self.is_there()
         if self._was_there:
             self._keep("")
 
     def result(self) -> StreamResult:
         """The table now, beside how it was."""
-        if not self._is_there():
+        if not self.is_there():
             return StreamResult(self._stream, 0, 0, 0, 0, None)
         if not self._was_there:
             self._keep("WHERE false")
@@ -82,7 +83,26 @@ class Table:
         )
         return frozenset(row["id"] for row in ids)
 
-    def _is_there(self) -> bool:
+    def filled_columns(self) -> list[str]:
+        """The columns that hold something in most rows, as SQL writes them: first those of the key,
+        then the others, in the order of the table. Objects and lists are left out."""
+        named = [
+            name
+            for name, type in columns_of(self._connection, self._stream).items()
+            if not type.startswith("json") and not name.startswith("_airbyte_")
+        ]
+        counted = ", ".join(
+            f"""count(nullif(CAST("{name}" AS varchar), '')) AS "{name}\"""" for name in named
+        )
+        [counts] = rows(
+            self._connection, f'SELECT {counted}, count(*) AS "*" FROM "{self._stream}"'
+        )
+        filled = [name for name in named if 2 * counts[name] > counts["*"]]
+        found = [*self._keys, *(name for name in filled if name not in self._keys)]
+        return [self._connection.dialect.identifier_preparer.quote(name) for name in found]
+
+    def is_there(self) -> bool:
+        """Whether the table has been made."""
         tables = rows(
             self._connection,
             "SELECT table_name FROM information_schema.tables "
@@ -102,6 +122,17 @@ class Table:
     def _execute(self, sql: str) -> None:
         self._connection.exec_driver_sql(sql)
         self._connection.commit()
+
+
+def columns_of(connection: Any, table: str) -> dict[str, str]:
+    """Column -> its type in lower case, of a table or a view in the schema that is entered."""
+    found = rows(
+        connection,
+        "SELECT column_name, data_type FROM information_schema.columns "
+        f"WHERE table_schema = current_schema() AND table_name = '{table}' "
+        "ORDER BY ordinal_position",
+    )
+    return {row["column_name"]: row["data_type"].lower() for row in found}
 
 
 def rows(connection: Any, sql: str) -> list[dict[str, Any]]:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from sync import report, sandbox
 from sync.destinations import Destination, destination_of
 from sync.errors import SyncError
+from sync.plain import plain
+from sync.private import private_files
+from sync.progress import Progress
 from sync.settings import (
     chosen_schema,
     keep_sign_in,
@@ -23,6 +25,8 @@ from sync.settings import (
     secrets_of,
     without_secrets,
 )
+from sync.streams import named_streams
+from sync.views import view_of
 
 if TYPE_CHECKING:
     from sync import client
@@ -39,10 +43,14 @@ _READ_AGAIN = (
 )
 
 
+_COLUMNS = 6
+"""How many columns the query at the end shows."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Does what the arguments ask for; the exit code."""
     options = _parse(arguments)
-    console = Console(highlight=False)
+    console = report.console()
     config: dict[str, Any] = {}
     secrets: list[str] = []
     try:
@@ -53,13 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise SyncError("--schema and --once need --config: they are for real instances.")
         destination = destination_of(options.database)
         secrets += destination.secrets
-        with nullcontext() if options.config else sandbox.started() as demo:
+        with (
+            private_files(),
+            nullcontext() if options.config else sandbox.started() as demo,
+        ):
             if demo:
                 # nothing is read twice, so that the second sync shows exactly what was edited
                 config = {**demo.config, "lookback_window_hours": 0}
             _run(console, options, config, destination, demo, secrets)
     except SyncError as error:
-        print(f"error: {without_secrets(str(error), secrets)}", file=sys.stderr)
+        lines = without_secrets(str(error), secrets).splitlines()
+        print("error: " + "\n".join(map(plain, lines)), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("Stopped. Streams that were complete are stored.", file=sys.stderr)
@@ -112,10 +124,10 @@ def _run(
     if options.schema:
         schema = chosen_schema(options.schema)
     instance = "the sandbox" if demo else str(config.get("instance_url"))
-    console.print(f"Syncing {escape(instance)} into {escape(destination.title)}, schema {schema}.")
+    console.print(f"Syncing {plain(instance)} into {plain(destination.title)}, schema {schema}.")
     try:
         with destination.claimed(schema, demo=bool(demo)):
-            result = _sync_into(console, options, config, destination, schema, demo, secrets)
+            query = _sync_into(console, options, config, destination, schema, demo, secrets)
     except SyncError:
         raise
     except Exception as error:
@@ -123,7 +135,11 @@ def _run(
         if sentence is None:
             raise
         raise SyncError(sentence) from None
-    _tell_database(console, destination, schema, result)
+    console.print(f"\nThe data is in {plain(destination.title)}, schema {schema}.")
+    if query:
+        console.print("Look at it with:")
+        for command in destination.how_to_open(query):
+            console.print(f"  {command}", soft_wrap=True)
 
 
 def _sync_into(
@@ -134,7 +150,8 @@ def _sync_into(
     schema: str,
     demo: sandbox.Sandbox | None,
     secrets: list[str],
-) -> client.SyncResult:
+) -> str | None:
+    """Syncs; a query for rows of a table that has some, None if none has."""
     # PyAirbyte takes seconds to import, which a wrong file name should not
     from sync import client
 
@@ -143,24 +160,26 @@ def _sync_into(
         if options.config:
             keep_sign_in(options.config, config, changed)
 
-    with client.opened(config, destination=destination, schema=schema, keep=keep) as coupa:
+    progress = Progress(report.console(stderr=True))
+    with client.opened(
+        config, destination=destination, schema=schema, keep=keep, progress=progress
+    ) as coupa:
         coupa.check()
-        named = [name for names in options.streams for name in names.split(",") if name]
+        named = named_streams(options.streams)
         coupa.select(named or (list(sandbox.RESOURCE_OF_STREAM) if demo else []))
         result = _sync(console, coupa, "Sync" if options.once else "First sync")
         if not options.once:
-            result = _sync_again(console, coupa, destination, demo, result)
-    return result
+            result = _sync_again(console, coupa, demo, result)
+        return _query(coupa, schema, result)
 
 
 def _sync_again(
     console: Console,
     coupa: client.Client,
-    destination: Destination,
     demo: sandbox.Sandbox | None,
     first: client.SyncResult,
 ) -> client.SyncResult:
-    sql = report.query_for(first, destination.decimal)
+    sql = report.query_for(first)
     if sql:
         report.show_query(console, sql, coupa.query(sql))
     edits = demo.edit() if demo else {}
@@ -173,7 +192,6 @@ def _sync_again(
 
 
 def _sync(console: Console, coupa: client.Client, title: str) -> client.SyncResult:
-    console.print()
     result = coupa.sync()
     console.print()
     report.show_result(console, title, result)
@@ -209,15 +227,13 @@ def _compare(
                 f"{len(came - expected)} are others."
             )
         total += len(came)
-    console.print(f"[green]All {total} records that were edited or added came.[/green]")
+    console.print(f"All {total} records that were edited or added came.", style="green")
 
 
-def _tell_database(
-    console: Console, destination: Destination, schema: str, result: client.SyncResult
-) -> None:
-    table = next((stream.stream for stream in result.streams if stream.rows), None)
-    console.print(f"\nThe data is in {escape(destination.title)}, schema {schema}.")
-    if table:
-        console.print("Look at it with:")
-        for command in destination.how_to_open(schema, table):
-            console.print(f"  {command}", markup=False, soft_wrap=True)
+def _query(coupa: client.Client, schema: str, result: client.SyncResult) -> str | None:
+    filled = {stream.stream for stream in result.streams if stream.rows}
+    stream = next((name for name in (*report.QUERIES, *sorted(filled)) if name in filled), None)
+    if stream is None:
+        return None
+    columns = ", ".join(coupa.filled_columns(stream)[:_COLUMNS])
+    return f"SELECT {columns} FROM {schema}.{view_of(stream)} LIMIT 10"

@@ -5,18 +5,22 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import airbyte
 from airbyte import exceptions
+from airbyte_protocol.models import Level
 
 from sync.changes import StreamResult, Table, rows
 from sync.destinations import Destination
 from sync.errors import SyncError
+from sync.progress import Progress
 from sync.sandbox import ROOT
+from sync.streams import unknown_stream
+from sync.views import make_view
 
 CONNECTOR = ROOT / ".venv" / "bin" / "source-coupa"
 
@@ -34,16 +38,27 @@ class SyncResult:
 class Client:
     """One instance, synced into one schema of a database. Made by `opened`."""
 
-    def __init__(self, source: Any, cache: Any, connection: Any, destination: Destination) -> None:
+    def __init__(
+        self,
+        source: Any,
+        cache: Any,
+        connection: Any,
+        destination: Destination,
+        progress: Progress,
+    ) -> None:
         self._destination = destination
+        self._progress = progress
         self._source = source
         self._cache = cache
         self._connection = connection
         self._tables: dict[str, Table] = {}
         self._told: list[str] = []
+        self._warned: dict[str, None] = {}
         # PyAirbyte prints the connector's errors into its progress display and then raises one
         # that does not hold them
         source._print_error_message = self._told.append
+        source._print_info_message = self._not_a_message
+        cache.watch = self._watch
 
     @property
     def streams(self) -> list[str]:
@@ -57,7 +72,7 @@ class Client:
             SyncError: with the connector's sentence, if it cannot.
         """
         try:
-            with redirect_stderr(io.StringIO()):
+            with self._progress.doing("Checking the connection"), _silence():
                 self._source.check()
         except exceptions.PyAirbyteError as error:
             reason = (error.context or {}).get("failure_reason")
@@ -70,15 +85,13 @@ class Client:
             SyncError: if one is not there, or the connector cannot tell which are.
         """
         try:
-            available = self._source.get_available_streams()
+            with self._progress.doing("Asking which streams this client can read"), _silence():
+                available = self._source.get_available_streams()
         except exceptions.PyAirbyteError as error:
             raise SyncError(self._sentences(error)[0]) from None
-        unknown = [stream for stream in streams if stream not in available]
-        if unknown:
-            raise SyncError(
-                f"There is no stream {', '.join(unknown)} that this client can read; there are "
-                f"{', '.join(available)}."
-            )
+        for stream in streams:
+            if stream not in available:
+                raise SyncError(unknown_stream(stream, available))
         self._source.select_streams(list(streams) or available)
         self._tables = {
             each.stream.name: Table(
@@ -97,17 +110,20 @@ class Client:
         are left to Destination.sentence.
         """
         self._told.clear()
+        self._warned.clear()
         failures: Sequence[str] = ()
         for table in self._tables.values():
             table.remember()
         try:
-            self._source.read(cache=self._cache)
+            with self._progress.doing("Reading"), _silence():
+                self._source.read(cache=self._cache)
         except exceptions.PyAirbyteError as error:
             if self._destination.sentence(error):
                 raise
             failures = self._sentences(error)
         results = [self._tables[stream].result() for stream in self.streams]
-        return SyncResult(results, self._destination.notes(self._cache), failures)
+        notes = [*self._warned, *self._cache.changes.sentences(), *self._make_views()]
+        return SyncResult(results, notes, failures)
 
     def changed_ids(self, stream: str) -> frozenset[int]:
         """The ids of the records of `stream` that the last sync brought new or updated."""
@@ -117,6 +133,38 @@ class Client:
         """The rows of a query, in which tables are named as the streams are."""
         return rows(self._connection, sql)
 
+    def filled_columns(self, stream: str) -> list[str]:
+        """The columns of a stream that hold something in most of its rows."""
+        return self._tables[stream].filled_columns()
+
+    def _make_views(self) -> list[str]:
+        """Makes the views of all tables; what to tell of those that cannot be made."""
+        told = [
+            make_view(
+                self._connection,
+                self._destination,
+                each.stream.name,
+                each.stream.json_schema["properties"],
+            )
+            for each in self._source.get_configured_catalog().streams
+            if self._tables[each.stream.name].is_there()
+        ]
+        return list(filter(None, told))
+
+    def _watch(self, message: Any) -> None:
+        if message.record:
+            self._progress.record(message.record.stream)
+        elif message.log and message.log.level in _WARNINGS:
+            self._warned[message.log.message] = None
+
+    def _not_a_message(self, line: str) -> None:
+        """PyAirbyte takes what it cannot parse for a log line, a record included."""
+        if '"type":"RECORD"' in line.replace(" ", "")[:100]:
+            raise SyncError(
+                "PyAirbyte cannot read a record of the connector, such as one that is nested too "
+                "deep, and would pass over it."
+            )
+
     def _sentences(self, error: exceptions.PyAirbyteError) -> tuple[str, ...]:
         """What the connector said, or what PyAirbyte says where the connector said nothing."""
         told = dict.fromkeys(self._told)
@@ -125,7 +173,16 @@ class Client:
         return tuple(single or told) or (error.get_message(),)
 
 
+_WARNINGS = (Level.WARN, Level.ERROR, Level.FATAL)
+
 _SUMMARY = "During the sync, the following streams did not sync successfully"
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """PyAirbyte prints where its own logs are, and advice for those who call it."""
+    with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        yield
 
 
 @contextmanager
@@ -135,6 +192,7 @@ def opened(
     destination: Destination,
     schema: str,
     keep: Callable[[dict[str, Any]], None],
+    progress: Progress,
 ) -> Iterator[Client]:
     """A client for the instance of `config` that writes into `schema`, which is claimed; `keep`
     stores settings that the connector changes, such as a renewed sign-in."""
@@ -144,7 +202,7 @@ def opened(
         # PyAirbyte runs the connector anew for each command, and with the settings it had
         source.set_config(changed, validate=False)
 
-    with redirect_stderr(io.StringIO()):
+    with progress.doing("Starting the connector"), _silence():
         source = airbyte.get_source(
             "source-coupa",
             config=dict(config),
@@ -152,9 +210,9 @@ def opened(
             config_change_callback=take_over,
         )
     with (
-        tempfile.TemporaryDirectory(prefix="source-coupa-") as batches,
+        tempfile.TemporaryDirectory() as batches,
         destination.cache(schema, Path(batches)) as cache,
         cache.get_sql_engine().connect() as connection,
     ):
         destination.enter(connection, schema)
-        yield Client(source, cache, connection, destination)
+        yield Client(source, cache, connection, destination, progress)

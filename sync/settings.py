@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sync import settings_file
 from sync.errors import SyncError
 
 SECRET_KEYS = ("client_secret", "client_id", "refresh_token", "access_token")
@@ -77,7 +78,7 @@ def keep_sign_in(path: Path, config: dict[str, Any], renewed: dict[str, Any]) ->
         return
     config["credentials"] = renewed.get("credentials")
     try:
-        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        settings_file.replace(path, json.dumps(config, indent=2) + "\n")
     except OSError as error:
         raise SyncError(
             f"The renewed sign-in cannot be written into {path}: {error.strerror}. Make the file "

@@ -31,6 +31,8 @@ PASSED_ON = frozenset(
     {
         ("config.py", "f'{_ADVICE[field]}.'"),
         ("errors.py", "sentence"),
+        ("fan_out.py", "trace.error.message"),
+        ("errors.py", "failure.message or ''"),
         ("tokens.py", "self._hopeless"),
         ("retriever.py", "self._unusable"),
         ("retriever.py", "sentence"),

@@ -308,6 +308,12 @@ def test_a_row_without_its_key_is_an_error() -> None:
     assert len(rows(need_ids=False).of(order)) == 2
 
 
+def test_a_row_without_the_id_of_the_outer_object_is_an_error() -> None:
+    order = {"id": 1, "updated-at": None, "order-lines": [{"taxes": [{"id": 5}]}]}
+    with pytest.raises(AirbyteTracedException, match=r"come without order-lines\.id: "):
+        rows("order-lines.taxes").of(order)
+
+
 @pytest.mark.parametrize("value", [None, []])
 def test_empty_lists_give_no_rows(value: object) -> None:
     assert rows().of({"id": 1, "updated-at": None, "order-lines": value}) == []

@@ -44,6 +44,7 @@ from integration_tests.reference.manifest import STREAMS
 from integration_tests.sandbox import Fault, Refusal, RequestRecord, Sandbox
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import TokenStore, token_store
+from source_coupa.protocol import settings_file
 from unit_tests.conftest import Waits
 from unit_tests.conventions.pages import section
 from unit_tests.failing import ROWS, START_DATE, days_ago, small_sandbox
@@ -369,7 +370,7 @@ class TestRenewal:
 
         files = CliFiles(tmp_path, "read", with_old_token(signed_in), configured_catalog("users"))
         arguments = files.arguments()
-        monkeypatch.setattr(Path, "write_text", refuse)
+        monkeypatch.setattr(settings_file, "replace", refuse)
         run = run_here(arguments)
         assert run.errors == []
         assert len(run.of_type("CONTROL")) == 1

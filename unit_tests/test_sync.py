@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+import io
+from datetime import datetime, timezone
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from rich.console import Console
 
+from integration_tests.reference.manifest import STREAMS as ROWS_OF_STREAMS
+from sync import report
+from sync.changes import StreamResult
 from sync.errors import SyncError
+from sync.plain import plain
 from sync.sandbox import EDITS, RESOURCE_OF_STREAM, ROWS
 from sync.settings import load_config, schema_name, secrets_of, without_secrets
+from sync.streams import named_streams, unknown_stream
+
+STREAMS = [row.name for row in ROWS_OF_STREAMS]
+
+HOSTILE = (
+    "[/nope]",
+    "[red]paid",
+    ":smile:",
+    "\x1b[2J\x1b]0;t\x07",
+    "a\rb\x9b31m",
+    "\u202eabc\u2066",
+)
+"""Values that a terminal, or a library that prints on it, may take for more than text."""
 
 
 @pytest.mark.parametrize(
@@ -74,3 +96,105 @@ def test_folder_as_config_is_refused(tmp_path: Path) -> None:
 def test_demo_edits_and_serves_every_stream() -> None:
     assert list(EDITS) == list(RESOURCE_OF_STREAM)
     assert set(RESOURCE_OF_STREAM.values()) == set(ROWS)
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Console:
+    """A terminal of 80 columns, as the command makes it."""
+    output = io.StringIO()
+    monkeypatch.setattr("sys.stdout", output)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    return report.console()
+
+
+def printed(console: Console) -> str:
+    file: Any = console.file
+    text: str = file.getvalue()
+    return text
+
+
+def test_values_are_shown_as_text(terminal: Console) -> None:
+    rows = [{"status": value, "count": 1} for value in HOSTILE]
+    report.show_query(terminal, "SELECT status", rows)
+    note = SimpleNamespace(streams=[], notes=HOSTILE, failures=[])
+    report.show_result(terminal, "Sync", note)  # type: ignore[arg-type]
+    text = printed(terminal)
+    for value in HOSTILE:
+        assert text.count(plain(value)) == 2, value
+    assert not [letter for letter in text if letter in "\x07\x9b\r\u202e\u2066"]
+    assert "\x1b[2J" not in text
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+def test_a_plain_text_has_no_control_or_bidirectional_characters(value: str) -> None:
+    assert not {"\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2066"} & set(plain(value))
+
+
+def test_a_plain_text_keeps_every_script() -> None:
+    for text in (
+        "发票",
+        "\u0641\u0627\u062a",
+        "\u0645\u06cc\u200c\u062e",
+        "हिन्दी",
+        "é",
+        "👩\u200d💻",
+    ):
+        assert plain(text) == text
+
+
+def a_result(stream: str) -> StreamResult:
+    latest = datetime(2026, 11, 26, 1, 2, 3, tzinfo=timezone.utc)
+    return StreamResult(
+        stream, rows=4_770_123, new=104_000, updated=9_999, again=150, latest=latest
+    )
+
+
+def test_names_of_streams_are_never_cut(terminal: Console) -> None:
+    streams = sorted(STREAMS, key=len)
+    for longest in (streams[0], streams[len(streams) // 2], streams[-1]):
+        result: Any = SimpleNamespace(streams=[a_result(longest)], notes=[], failures=[])
+        report.show_result(terminal, "Sync", result)
+        line = next(each for each in printed(terminal).splitlines() if longest in each)
+        assert "4,770,123" in line
+    assert max(map(len, printed(terminal).splitlines())) <= 80
+
+
+def test_a_log_file_is_as_wide_as_the_longest_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.setenv("COLUMNS", "40")
+    console = report.console()
+    longest = max(STREAMS, key=len)
+    result: Any = SimpleNamespace(streams=[a_result(longest)], notes=[], failures=[])
+    report.show_result(console, "Sync", result)
+    assert f"{longest}  104,000" in printed(console)
+    assert "2026-11-26 01:02:03" in printed(console)
+
+
+@pytest.mark.parametrize(
+    "arguments", [["users", "invoices"], ["users,invoices"], ["users,", " invoices , users"]]
+)
+def test_streams_are_named_with_blanks_or_commas(arguments: list[str]) -> None:
+    assert named_streams(arguments) == ["users", "invoices"]
+
+
+@pytest.mark.parametrize(
+    ("name", "nearest"),
+    [
+        ("invoice", "invoices"),
+        ("Users", "users"),
+        ("purchase-orders", "purchase_orders"),
+        ("supplers", "suppliers"),
+        ("allocations", "invoice_line_allocations"),
+    ],
+)
+def test_a_wrong_name_of_a_stream_brings_the_nearest(name: str, nearest: str) -> None:
+    sentence = unknown_stream(name, STREAMS)
+    assert f"no stream {name} that" in sentence
+    assert nearest in sentence
+    assert len(sentence) < 300
+
+
+def test_a_name_like_no_other_brings_the_way_to_all() -> None:
+    assert "leave out --streams" in unknown_stream("nothing", STREAMS).lower()

@@ -75,6 +75,7 @@ class Sandbox:
         self.faults = Faults(seed)
         self.requests = RequestLog()
         self.bucket = Bucket()
+        self.token_bucket = Bucket()
         self.control = Control(self) if control else None
         self.callbacks: list[Callback] = []
         self._server: SandboxServer | None = None

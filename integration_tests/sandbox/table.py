@@ -127,14 +127,17 @@ class Table:
         with self.lock:
             return {id: self._rows[id].updated for id in self._ids}
 
-    def load(self, rows: Iterable[tuple[int, datetime, datetime]]) -> None:
-        """Replace all rows by (id, created, updated); their bodies are drawn from the pool."""
+    def load(self, rows: Iterable[tuple[int, datetime | None, datetime | None]]) -> None:
+        """Replace all rows by (id, created, updated); their bodies are drawn from the pool.
+
+        A time may be None: SQL's null, which satisfies no comparison.
+        """
         with self.lock:
             self._rows = {
                 id: Row(
                     id,
-                    int(created.timestamp()),
-                    int(updated.timestamp()),
+                    second_of(created),
+                    second_of(updated),
                     self._random.choice(self._pool.blueprints),
                 )
                 for id, created, updated in rows
@@ -251,6 +254,12 @@ class Table:
         """Whether a record of this table has this attribute (underscored names, outer first)."""
         name = "/".join(path)
         return name in self._attributes or name in self._pool.attributes
+
+    def is_association(self, name: str) -> bool:
+        """Whether an attribute (underscored) holds objects in some record of this table."""
+        prefix = f"{name}/"
+        known = (*self._attributes, *self._pool.attributes)
+        return any(path.startswith(prefix) for path in known)
 
     def row(self, id: int) -> Row | None:
         """The row with this id."""

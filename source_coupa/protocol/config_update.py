@@ -10,6 +10,8 @@ from typing import Any
 
 from airbyte_cdk.config_observation import emit_configuration_as_airbyte_control_message
 
+from source_coupa.protocol import settings_file
+
 logger = logging.getLogger("airbyte")
 
 
@@ -26,7 +28,7 @@ def hand_back(config: Mapping[str, Any], path: str | None) -> None:
     if path is None:
         return
     try:
-        Path(path).write_text(json.dumps(config), encoding="utf-8")
+        settings_file.replace(Path(path), json.dumps(config))
     except OSError as error:
         logger.warning(
             f"The renewed sign-in could not be written into {path} ({type(error).__name__}): make "

@@ -12,20 +12,27 @@ from source_coupa import errors
 from source_coupa.config import CoupaConfig
 from source_coupa.transport.time_limits import limit_heads, read_within
 
-TIMEOUT = (5.0, 8.0)
-"""Seconds to connect and to wait for the next bytes."""
+TIMEOUT = (10.0, 60.0)
+"""Seconds to connect and to wait for the next bytes: a first response can be slow."""
 
-LONGEST_ANSWER = 30.0
+LONGEST_ANSWER = 120.0
 """Seconds that the head of an answer may take, and its body, however steadily they drip."""
 
 PARALLEL_REQUESTS = 16
 """How many requests go out at once where one is needed for each scope."""
 
 
-def new_session() -> requests.Session:
-    """A session for `send`."""
+def new_session(
+    *, longest_response: float = LONGEST_ANSWER, connections: int = PARALLEL_REQUESTS
+) -> requests.Session:
+    """A session that keeps so many connections to a host.
+
+    Args:
+        longest_response: seconds that the head of a response may take.
+        connections: how many requests go out at once.
+    """
     session = requests.Session()
-    limit_heads(session, LONGEST_ANSWER)
+    limit_heads(session, longest_response, connections=connections)
     return session
 
 
@@ -50,7 +57,7 @@ def send(
     environment = session.merge_environment_settings(prepared.url, {}, None, None, None)
     try:
         return session.send(prepared, timeout=TIMEOUT, allow_redirects=False, **environment)
-    except requests.RequestException as error:
+    except OSError as error:
         raise errors.unreachable(config.host, error) from None
 
 

@@ -31,7 +31,7 @@ def read_within(response: requests.Response, seconds: float) -> None:
     """
     # closing alone, all that urllib3 before 2.3 can do, does not wake a thread that reads
     end = getattr(response.raw, "shutdown", response.close)
-    with _after(seconds, end):
+    with over_after(seconds, end):
         try:
             _ = response.content
         except requests.RequestException:
@@ -58,7 +58,7 @@ def _in_time(connection: type[HTTPConnection], seconds: float) -> type[HTTPConne
 
     class InTime(connection):  # type: ignore[valid-type, misc]
         def getresponse(self) -> HTTPResponse:
-            with _after(seconds, lambda: _shut(self.sock)) as is_over:
+            with over_after(seconds, lambda: _shut(self.sock)) as is_over:
                 response: HTTPResponse = super().getresponse()
             if is_over():
                 # an end of the connection looks like the end of the head
@@ -74,7 +74,7 @@ def _shut(connection: socket.socket) -> None:
 
 
 @contextmanager
-def _after(seconds: float, end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def over_after(seconds: float, end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Calls `end` if the block takes longer; gives a function that tells whether it did."""
     over = threading.Event()
 

@@ -2,49 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
-import sqlalchemy
 from airbyte._processors.sql.duckdb import DuckDBSqlProcessor
 from airbyte.caches import DuckDBCache
+from pydantic import Field
 
-from sync.caches.processor import Processor, TypeConverter
+from sync.caches.changes import Changes
+from sync.caches.columns import Kind
+from sync.caches.processor import Processor
 
-
-class _Type(sqlalchemy.types.UserDefinedType):
-    """A column type by its name in DuckDB."""
-
-    cache_ok = True
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def get_col_spec(self, **_: Any) -> str:
-        return self.name
-
-
-class _TypeConverter(TypeConverter):
-    instant = _Type("TIMESTAMP WITH TIME ZONE")
-    number = _Type("DOUBLE")
+_LONGEST_ROW = 2**24
+"""What DuckDB reads unless it is told how long a row can be."""
 
 
 class _Processor(Processor, DuckDBSqlProcessor):
-    type_converter_class = _TypeConverter
+    types: ClassVar[Mapping[Kind, str]] = {
+        Kind.INTEGER: "BIGINT",
+        Kind.NUMBER: "DOUBLE",
+        Kind.BOOLEAN: "BOOLEAN",
+        Kind.INSTANT: "TIMESTAMP WITH TIME ZONE",
+        Kind.TEXT: "VARCHAR",
+        Kind.JSON: "JSON",
+    }
 
-    def _merge_temp_table_to_final_table(
-        self, stream_name: str, temp_table_name: str, final_table_name: str
-    ) -> None:
-        """Merges, of a record that came twice, the last one: DuckDB's MERGE would insert both."""
-        keys = ", ".join(
-            self._quote_identifier(key)
-            for key in self.catalog_provider.get_primary_keys(stream_name)
-        )
-        table = self._fully_qualified(temp_table_name)
-        self._execute_sql(
-            f"DELETE FROM {table} WHERE rowid NOT IN "
-            f"(SELECT max(rowid) FROM {table} GROUP BY {keys})"
-        )
-        super()._merge_temp_table_to_final_table(stream_name, temp_table_name, final_table_name)
+    def _write_files_to_new_table(self, files: list[Path], stream_name: str, batch_id: str) -> str:
+        """A table of the rows that were read, of a record that came twice the last one: DuckDB's
+        MERGE would insert both."""
+        name: str = self._get_temp_table_name(stream_name, batch_id)
+        table = self._fully_qualified(name)
+        stored = self._fully_qualified(self.get_sql_table_name(stream_name))
+        columns = [f'"{column}"' for column in self._get_sql_column_definitions(stream_name)]
+        keys = ", ".join(f'"{key}"' for key in self.catalog_provider.get_primary_keys(stream_name))
+        # of a character, UTF-8 makes up to four bytes
+        longest = max(_LONGEST_ROW, 4 * self.file_writer.longest_row + 1)
+        paths = ", ".join("'{}'".format(str(file).replace("'", "''")) for file in files)
+        texts = ", ".join(f"{column}: 'VARCHAR'" for column in columns)
+        with self.get_sql_connection() as connection:
+            for statement in (
+                f"CREATE TABLE {table} AS SELECT {', '.join(columns)} FROM {stored} WHERE false",
+                f"INSERT INTO {table} SELECT {', '.join(columns)} FROM read_json([{paths}], "
+                f"format = 'newline_delimited', columns = {{{texts}}}, "
+                f"maximum_object_size = {longest})",
+                f"DELETE FROM {table} WHERE rowid NOT IN "
+                f"(SELECT max(rowid) FROM {table} GROUP BY {keys})",
+            ):
+                connection.exec_driver_sql(statement)
+        return name
 
 
 class DuckDB(DuckDBCache):
@@ -52,5 +58,11 @@ class DuckDB(DuckDBCache):
 
     `DuckDB(db_path="coupa.duckdb", schema_name="coupa")` is made like PyAirbyte's DuckDBCache.
     """
+
+    changes: Any = Field(default_factory=Changes)
+    """What could not be stored as it came."""
+
+    watch: Callable[[Any], object] = lambda _: None
+    """Is called with each message of the connector."""
 
     _sql_processor_class: ClassVar[Any] = _Processor

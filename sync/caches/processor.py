@@ -1,62 +1,253 @@
-"""What the caches share: when a stream is stored, and which columns its table has."""
+"""What the caches share: when a stream is stored, its columns, and what they take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, ClassVar
 
-from airbyte.shared.sql_processor import SqlProcessorBase
-from airbyte.types import SQLTypeConverter
+import ulid
+from airbyte._writers.jsonl import JsonlWriter
+from airbyte.shared.sql_processor import SqlProcessorBase, SQLRuntimeError
+from airbyte.strategies import WriteStrategy
 from airbyte_protocol.models import AirbyteStreamStatus
 
+from sync.caches.changes import Changes
+from sync.caches.columns import (
+    WIDER,
+    Kind,
+    MisfitError,
+    as_json,
+    as_stored,
+    column_of,
+    is_day,
+    kind_of,
+)
 
-class TypeConverter(SQLTypeConverter):
-    """Column types from the schemas of streams; each cache names its own."""
+_DAY = len("2026-11-26")
+_RAW_ID, _EXTRACTED_AT, _META = "_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta"
 
-    instant: Any
-    """A point in time. PyAirbyte's own type becomes a TIMESTAMP, which drops the UTC offset."""
 
-    number: Any
-    """A JSON number. PyAirbyte's own type rounds to nine decimals."""
+class Writer(JsonlWriter):
+    """Files of rows: column -> the text of its value, as `as_stored` gives it."""
 
-    def to_sql_type(self, json_schema_property_def: dict[str, Any]) -> Any:
-        """The column type of a property of a stream's schema."""
-        if json_schema_property_def.get("airbyte_type") == "timestamp_with_timezone":
-            return self.instant
-        types = json_schema_property_def.get("type")
-        single = set(types if isinstance(types, list) else [types]) - {"null"}
-        if single == {"number"}:
-            return self.number
-        if len(single) > 1:
-            # text or object: PyAirbyte makes it text, too, but says so for every batch
-            return self.get_string_type()
-        return super().to_sql_type(json_schema_property_def)
+    longest_row = 0
+    """In characters."""
+
+    def write(self, stream: str, row: Mapping[str, str | None], progress_tracker: Any) -> None:
+        """Adds a row of a stream."""
+        batch = self.get_active_batch(stream)
+        if batch is None or batch.record_count >= self.MAX_BATCH_SIZE:
+            batch = self._new_batch(stream_name=stream, progress_tracker=progress_tracker)
+        line = as_json(row)
+        batch.open_file_writer.write(line + "\n")
+        batch.increment_record_count()
+        self.longest_row = max(self.longest_row, len(line))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Where the fields of a stream's records go."""
+
+    of_field: Mapping[str, str]
+    kinds: Mapping[str, Kind]
+    keys: tuple[str, ...]
 
 
 class Processor(SqlProcessorBase):
-    """Stores streams in tables."""
+    """Stores streams in tables, every value in a column of its own.
 
-    def process_airbyte_messages(self, messages: Iterable[Any], **options: Any) -> None:
+    PyAirbyte passes over fields that no schema declares, keeps one of the fields whose names are
+    equal to it, such as `Status` and `status`, and stores nothing of a stream if one value does not
+    fit into its column.
+    """
+
+    file_writer_class = Writer
+
+    types: ClassVar[Mapping[Kind, str]]
+    """What the database calls the types of columns."""
+
+    has_nul: ClassVar[bool] = True
+    """Whether a text can hold the character NUL."""
+
+    def process_airbyte_messages(
+        self,
+        messages: Iterable[Any],
+        *,
+        write_strategy: Any = WriteStrategy.AUTO,
+        progress_tracker: Any,
+    ) -> None:
         """Stores each stream when it is complete.
 
         PyAirbyte waits for a status that connectors do not send, and so stores nothing at all if
         one stream of many fails.
         """
-        super().process_airbyte_messages(self._storing(messages, options), **options)
-
-    def _storing(self, messages: Iterable[Any], options: dict[str, Any]) -> Iterator[Any]:
+        options = {"write_strategy": write_strategy, "progress_tracker": progress_tracker}
+        columns: dict[str, _Columns] = {}
         for message in messages:
-            yield message
-            status = message.trace.stream_status if message.trace else None
-            if status and status.status == AirbyteStreamStatus.COMPLETE:
-                self.write_stream_data(status.stream_descriptor.name, **options)
+            self.sql_config.watch(message)
+            if message.record:
+                stream = message.record.stream
+                if stream not in columns:
+                    columns[stream] = self._columns(stream)
+                row = self._row(message.record, columns[stream])
+                self.file_writer.write(stream, row, progress_tracker)
+            elif message.state:
+                stream = message.state.stream.stream_descriptor.name
+                self._pending_state_messages[stream].append(message.state)
+            elif message.trace and message.trace.stream_status:
+                status = message.trace.stream_status
+                if status.status == AirbyteStreamStatus.COMPLETE:
+                    self.write_stream_data(status.stream_descriptor.name, **options)
+        self._write_all_stream_data(**options)
+        self.cleanup_all()
 
-    def _add_column_to_table(self, table: Any, column_name: str, column_type: Any) -> None:
-        """Adds a column that a newer version of the connector brings.
+    def _row(self, message: Any, columns: _Columns) -> dict[str, str | None]:
+        stream, record = message.stream, message.data
+        extracted = datetime.fromtimestamp(message.emitted_at / 1000, tz=timezone.utc)
+        added = {_RAW_ID: str(ulid.ULID()), _EXTRACTED_AT: extracted.isoformat()}
+        row = {**self._fitted(stream, record, columns), **added}
+        if not self.has_nul and any(_has_nul(text) for text in row.values()):
+            # its own fields keep their names, by which their columns are found
+            cleaned = {field: _without_nul(value) for field, value in record.items()}
+            if cleaned != record:
+                self._changes.without_nul[stream] += 1
+                row = {**self._fitted(stream, cleaned, columns), **added}
+        return row
 
-        PyAirbyte does not quote its name, which may be a word of SQL: `order`, `user`.
-        """
-        self._execute_sql(
-            f"ALTER TABLE {self._fully_qualified(table.name)} "
-            f"ADD COLUMN {self._quote_identifier(column_name)} {column_type}"
+    def _fitted(
+        self, stream: str, record: Mapping[str, Any], columns: _Columns
+    ) -> dict[str, str | None]:
+        """A row without the two columns of Airbyte that differ with each."""
+        row: dict[str, str | None] = {}
+        misfits, undeclared, days = [], {}, {}
+        for field, value in record.items():
+            column = columns.of_field.get(field)
+            if column is None:
+                if value is not None:
+                    undeclared[field] = value
+                continue
+            try:
+                text = row[column] = as_stored(value, columns.kinds[column])
+                if columns.kinds[column] is Kind.INSTANT and text and is_day(column):
+                    day = str(value).strip()[:_DAY]
+                    if day != text[:_DAY]:
+                        days[column] = day
+            except MisfitError:
+                row[column] = None
+                misfits.append((column, value))
+        if misfits or undeclared:
+            name = "/".join(str(record.get(key)) for key in columns.keys)
+            for column, _ in misfits:
+                self._changes.misfit(stream, column, columns.kinds[column], name)
+            for field in undeclared:
+                self._changes.undeclared(stream, field, name)
+        row[_META] = as_json(_meta(misfits, undeclared, days))
+        return row
+
+    @property
+    def _changes(self) -> Changes:
+        changes: Changes = self.sql_config.changes
+        return changes
+
+    def _columns(self, stream: str) -> _Columns:
+        """The columns of a stream, with the types that its table has, if there is one."""
+        properties = self.catalog_provider.get_stream_properties(stream)
+        of_field = {field: column_of(field) for field in properties}
+        kinds = {of_field[field]: kind_of(each) for field, each in properties.items()}
+        table = self.get_sql_table_name(stream)
+        if self._table_exists(table):
+            self._ensure_compatible_table_schema(stream, table)
+            stored = self._stored_types(table)
+            names = {name.lower(): kind for kind, name in self.types.items()}
+            kinds = {column: names.get(stored[column], Kind.TEXT) for column in kinds}
+        return _Columns(of_field, kinds, tuple(self.catalog_provider.get_primary_keys(stream)))
+
+    def _get_sql_column_definitions(self, stream_name: str) -> dict[str, str]:
+        """Column -> what the database calls its type."""
+        properties = self.catalog_provider.get_stream_properties(stream_name)
+        columns = {
+            column_of(field): self.types[kind_of(each)] for field, each in properties.items()
+        }
+        return {
+            **columns,
+            _RAW_ID: self.types[Kind.TEXT],
+            _EXTRACTED_AT: self.types[Kind.INSTANT],
+            _META: self.types[Kind.JSON],
+        }
+
+    def _stored_types(self, table: str) -> dict[str, str]:
+        """Column -> what the database calls its type, of a table that is there."""
+        query = (
+            "SELECT column_name, data_type FROM information_schema.columns "
+            f"WHERE table_schema = '{self.sql_config.schema_name}' AND table_name = '{table}'"
         )
+        with self.get_sql_connection() as connection:
+            found = connection.exec_driver_sql(query).fetchall()
+        return {column: name.lower() for column, name in found}
+
+    def _ensure_compatible_table_schema(self, stream_name: str, table_name: str) -> None:
+        """Adds columns that are new in the schema, and widens those that take more in it now."""
+        kinds = {name.lower(): kind for kind, name in self.types.items()}
+        stored = self._stored_types(table_name)
+        for column, name in self._get_sql_column_definitions(stream_name).items():
+            if column not in stored:
+                self._alter(table_name, f'ADD COLUMN "{column}" {name}')
+                continue
+            kind = kinds.get(stored[column], Kind.TEXT)
+            if kinds[name.lower()] in WIDER[kind]:
+                # not while a view shows it: ours is made again, another one keeps the column
+                self._execute_sql(
+                    f"DROP VIEW IF EXISTS {self._fully_qualified(f'{table_name}_typed')}"
+                )
+                with suppress(SQLRuntimeError):
+                    self._alter(table_name, self._widening(column, kinds[name.lower()]))
+
+    def _alter(self, table: str, change: str) -> None:
+        self._execute_sql(f"ALTER TABLE {self._fully_qualified(table)} {change}")
+
+    def _widening(self, column: str, kind: Kind) -> str:
+        name = self.types[kind]
+        value = f'to_json("{column}")' if kind is Kind.JSON else f'"{column}"'
+        return f'ALTER COLUMN "{column}" TYPE {name} USING CAST({value} AS {name})'
+
+
+def _meta(
+    misfits: Sequence[tuple[str, Any]], undeclared: Mapping[str, Any], days: Mapping[str, str]
+) -> dict[str, Any]:
+    """What `_airbyte_meta` holds: values that do not fit, with changes in the form of the Airbyte
+    protocol, fields without a column, and days that are others in UTC, in which times are stored.
+    """
+    meta: dict[str, Any] = {}
+    if misfits:
+        meta["changes"] = [
+            {
+                "field": column,
+                "change": "NULLED",
+                "reason": "DESTINATION_TYPECAST_ERROR",
+                "value": value,
+            }
+            for column, value in misfits
+        ]
+    if undeclared:
+        meta["undeclared"] = undeclared
+    if days:
+        meta["days"] = days
+    return meta
+
+
+def _has_nul(text: str | None) -> bool:
+    # as itself or as JSON writes it, where it can also be a backslash that is part of a text
+    return text is not None and ("\0" in text or "\\u0000" in text)
+
+
+def _without_nul(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.replace("\0", "\ufffd")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value

@@ -34,17 +34,17 @@ class Destination(Protocol):
     def enter(self, connection: Any, schema: str) -> None:
         """Makes a connection find the tables of `schema` by their names, and print times in UTC."""
 
-    def notes(self, cache: Any) -> Sequence[str]:
-        """What to know of what was stored since the last call."""
-
     def sentence(self, error: BaseException) -> str | None:
         """What to tell of an error of the database; None if the error is another."""
 
     def decimal(self, column: str) -> str:
-        """The SQL that makes a number of a text that holds one."""
+        """The SQL that makes a number of a text that holds one, null of others."""
 
-    def how_to_open(self, schema: str, table: str) -> Sequence[str]:
-        """Commands that show some rows of a table."""
+    def day(self, column: str) -> str:
+        """The SQL that makes a date of the midnight by which Coupa sends it."""
+
+    def how_to_open(self, query: str) -> Sequence[str]:
+        """Commands that show the rows of a query."""
 
 
 def causes(error: BaseException) -> list[BaseException]:

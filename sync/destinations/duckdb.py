@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,9 +59,6 @@ class DuckDBFile:
         connection.exec_driver_sql(f'USE "{schema}"')
         connection.exec_driver_sql("SET TimeZone = 'UTC'")
 
-    def notes(self, cache: Any) -> Sequence[str]:
-        return ()
-
     def sentence(self, error: BaseException) -> str | None:
         for cause in causes(error):
             if isinstance(cause, duckdb.Error):
@@ -67,13 +66,15 @@ class DuckDBFile:
         return None
 
     def decimal(self, column: str) -> str:
-        return f"TRY_CAST({column} AS DECIMAL(38, 2))"
+        return f'TRY_CAST("{column}" AS DECIMAL(38, 10))'
 
-    def how_to_open(self, schema: str, table: str) -> Sequence[str]:
-        statement = f"FROM {schema}.{table} LIMIT 10"
-        python = ROOT / ".venv-sync" / "bin" / "python"
-        return (
-            f'duckdb {self.path} -c "{statement}"',
-            f"{python} -c 'import duckdb; "
-            f'duckdb.connect("{self.path}", read_only=True).sql("{statement}").show()\'',
-        )
+    def day(self, column: str) -> str:
+        printed = f"TRY_CAST((_airbyte_meta -> 'days') ->> '{column}' AS DATE)"
+        return f"coalesce({printed}, CAST(\"{column}\" AT TIME ZONE 'UTC' AS DATE))"
+
+    def how_to_open(self, query: str) -> Sequence[str]:
+        path = shlex.quote(self.path)
+        python = shlex.quote(str(ROOT / ".venv-sync" / "bin" / "python"))
+        call = f"connect({json.dumps(self.path)}, read_only=True).sql({json.dumps(query)}).show()"
+        program = shlex.quote(f"import duckdb; duckdb.{call}")
+        return (f"duckdb {path} {shlex.quote(query)}", f"{python} -c {program}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,16 +57,6 @@ class PostgreSQLDatabase:
         connection.exec_driver_sql("SET TIME ZONE 'UTC'")
         connection.commit()
 
-    def notes(self, cache: Any) -> Sequence[str]:
-        counts = dict(cache.without_nul)
-        cache.without_nul.clear()
-        return [
-            f"{count} records of {stream} have the character NUL, which PostgreSQL cannot store: "
-            "U+FFFD stands in its place."
-            for stream, count in counts.items()
-            if count
-        ]
-
     def sentence(self, error: BaseException) -> str | None:
         for cause in causes(error):
             if isinstance(cause, psycopg.Error):
@@ -74,10 +65,15 @@ class PostgreSQLDatabase:
         return None
 
     def decimal(self, column: str) -> str:
-        return rf"CASE WHEN {column} ~ '^-?[0-9]+(\.[0-9]+)?$' THEN {column}::DECIMAL(38, 2) END"
+        number = "'^-?[0-9]+([.][0-9]+)?$'"
+        return f'CASE WHEN "{column}" ~ {number} THEN CAST("{column}" AS numeric) END'
 
-    def how_to_open(self, schema: str, table: str) -> Sequence[str]:
-        return (f'psql "{self.title}" -c "SELECT * FROM {schema}.{table} LIMIT 10"',)
+    def day(self, column: str) -> str:
+        printed = f"CAST(_airbyte_meta -> 'days' ->> '{column}' AS date)"
+        return f"coalesce({printed}, CAST(\"{column}\" AT TIME ZONE 'UTC' AS date))"
+
+    def how_to_open(self, query: str) -> Sequence[str]:
+        return (f"psql {shlex.quote(self.title)} -c {shlex.quote(query)}",)
 
     @contextmanager
     def _connected(self) -> Iterator[psycopg.Connection]:

@@ -1,0 +1,1 @@
+../source_coupa/protocol/settings_file.py
