@@ -221,7 +221,7 @@ class HttpConnection:
                 size += len(chunk)
                 if size > limit:
                     raise RequestFailedError(
-                        errors.too_large(self._resource, limit), too_large=size
+                        errors.too_large(self._resource, limit), too_large=2 * size
                     )
                 if size > load.size:
                     try:
