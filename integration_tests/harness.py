@@ -30,13 +30,16 @@ from airbyte_cdk.test.models.outcome import ExpectedOutcome
 from airbyte_cdk.test.state_builder import StateBuilder
 
 from source_coupa import SourceCoupa
+from source_coupa.components.retriever import shared_capabilities
+from source_coupa.config import SANDBOX_VARIABLE
 from source_coupa.oauth import shared_store
 from source_coupa.run import command
-from source_coupa.transport.backpressure import shared_backlog
-from source_coupa.transport.circuit_breaker import shared_outages
-from source_coupa.transport.scheduler import shared_fetchers
+from source_coupa.transport.instance import instance_of
 
 from .sandbox import Record, Sandbox
+
+# also where bin/ does not say so
+os.environ[SANDBOX_VARIABLE] = "1"
 
 # the tests of behaviour read these; test_all_streams reads every stream
 ALL_STREAMS = ("users", "expenses", "expense_lines", "invoices")
@@ -51,9 +54,8 @@ RESOURCE_OF = {
 def forget_shared_parts() -> None:
     """Makes the next command in this process begin as a new process would."""
     shared_store.cache_clear()
-    shared_fetchers.cache_clear()
-    shared_backlog.cache_clear()
-    shared_outages.cache_clear()
+    shared_capabilities.cache_clear()
+    instance_of.cache_clear()
 
 
 def configured_catalog(

@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Iterable, Sequence
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-from urllib3.exceptions import MaxRetryError, NameResolutionError
+from urllib3.exceptions import LocationParseError, ProxySchemeUnknown
+
+from source_coupa.redaction import quoted
 
 CLIENT_PAGE = "Setup > Oauth2/OpenID Connect Clients"
 """Where an administrator finds the OAuth clients in Coupa."""
+
+_BARRED = (400, 401, 403, 406, 451)
+"""Statuses of web pages that bar the way; others can be those of a server that is not Coupa."""
+
+_HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
+
+_PLAIN_HOST = re.compile(r"[a-z0-9-]{1,30}(\.[a-z0-9-]{1,30}){1,5}", re.ASCII)
 
 _ERROR_CODE = re.compile("[a-z_]{1,40}")
 """Anything else in the place of an OAuth error code is not shown: it may quote the request."""
@@ -34,7 +44,11 @@ def config_error(sentence: str, internal: str | None = None) -> AirbyteTracedExc
 
 
 class HostDownError(AirbyteTracedException):
-    """No request gets an answer for the time being, not only this one."""
+    """No request gets a response for the time being, not only this one."""
+
+
+class TokensDeniedError(AirbyteTracedException):
+    """The token endpoint gives no token for the time being, whatever the scope."""
 
 
 def transient_error(
@@ -49,6 +63,13 @@ def transient_error(
         internal_message=internal or sentence,
         failure_type=FailureType.transient_error,
     )
+
+
+def passing(failure: AirbyteTracedException) -> AirbyteTracedException:
+    """A failure of what was fine earlier in this run: no setting is wrong, so it may pass."""
+    if failure.failure_type == FailureType.transient_error:
+        return failure
+    return transient_error(failure.message or "", failure.internal_message)
 
 
 def system_error(sentence: str, internal: str | None = None) -> AirbyteTracedException:
@@ -83,6 +104,16 @@ def token_refused(host: str, code: str) -> AirbyteTracedException:
     )
 
 
+def tokens_denied(host: str) -> AirbyteTracedException:
+    """For a refusal that names neither the client nor the scope: of too many requests for tokens,
+    for example."""
+    return transient_error(
+        f"{host} gives this OAuth client no more access tokens for now: try again in a few minutes "
+        f"and, if it stays so, check in Coupa ({CLIENT_PAGE}) that the client is active.",
+        kind=TokensDeniedError,
+    )
+
+
 def missing_scope(scopes: Iterable[str]) -> AirbyteTracedException:
     wanted = " or ".join(scopes)
     return config_error(
@@ -94,9 +125,9 @@ def missing_scope(scopes: Iterable[str]) -> AirbyteTracedException:
 def no_scope_at_all(host: str, scopes: Sequence[str]) -> AirbyteTracedException:
     """Names the first few of `scopes`; there are some sixty."""
     return config_error(
-        f"{host} accepts the credentials, but the OAuth client may read nothing: add at least one "
-        f"of the scopes of the connector's documentation, such as {', '.join(scopes[:3])}, to it "
-        f"in Coupa ({CLIENT_PAGE})."
+        f"{host} accepts the credentials, but the OAuth client holds none of the scopes that open "
+        f"a list: add at least one of those in the connector's documentation, such as "
+        f"{', '.join(scopes[:3])}, to it in Coupa ({CLIENT_PAGE})."
     )
 
 
@@ -156,6 +187,73 @@ def unreadable_state() -> AirbyteTracedException:
     )
 
 
+def trimmed(resource: str, field: str) -> AirbyteTracedException:
+    """For records without `field`: an administrator can make an API response filter the default of
+    a resource, which then cuts fields from every response (Coupa's article on response filters)."""
+    return config_error(
+        f"Records of /api/{resource} come without {field}: a default API response filter in Coupa "
+        f"cuts it off. Add {field} to that filter, or remove the filter for the API user."
+    )
+
+
+def out_of_order(resource: str) -> AirbyteTracedException:
+    return system_error(
+        f"Coupa does not list /api/{resource} in order of id, so that records could be missed: the "
+        "stream was stopped."
+    )
+
+
+def filter_ignored(resource: str, internal: str) -> AirbyteTracedException:
+    return system_error(
+        f"Coupa does not apply the filter on updated_at to /api/{resource}, so that changes cannot "
+        "be told: the stream was stopped.",
+        internal,
+    )
+
+
+def filter_in_another_zone(resource: str) -> AirbyteTracedException:
+    return system_error(
+        f"Coupa does not find a record of /api/{resource} by its own update time, so that changes "
+        "would be missed: sync the stream in full refresh mode, without a start date."
+    )
+
+
+def refused_query(resource: str, reason: str) -> AirbyteTracedException:
+    return system_error(f"Coupa refuses the query for /api/{resource} (HTTP 400): {reason}.")
+
+
+def unreadable(resource: str, seen: str) -> AirbyteTracedException:
+    return transient_error(
+        f"Coupa answers {seen} on /api/{resource} where a JSON list belongs: see in a browser "
+        "whether the instance is up, then sync again."
+    )
+
+
+def too_large(resource: str, size: int) -> AirbyteTracedException:
+    return system_error(
+        f"A response of /api/{resource} is larger than {size // 1_000_000} MB, which is more than "
+        "the connector takes."
+    )
+
+
+def cannot_be_had(resource: str, ids: Sequence[int]) -> AirbyteTracedException:
+    """Names the first ten of `ids`."""
+    named = ", ".join(map(str, ids[:10])) + (" and others" if len(ids) > 10 else "")
+    return system_error(
+        f"Coupa cannot send {len(ids)} record(s) of /api/{resource}: {named}. All others were "
+        "synced, and each sync asks for these again. Open them in Coupa, and report them to Coupa "
+        "if they fail there too."
+    )
+
+
+def in_front_of_coupa(host: str, status: int) -> AirbyteTracedException:
+    """For a response that `bars_the_way`: its sender knows neither scope nor client."""
+    return config_error(
+        f"Something in front of {host} answers with a web page (HTTP {status}) instead of Coupa's "
+        "API: let the addresses of Airbyte pass the firewall or the IP allow list."
+    )
+
+
 def too_deep(resource: str) -> AirbyteTracedException:
     return system_error(
         f"Coupa sent a record of /api/{resource} whose parts are nested too deep to be read: the "
@@ -189,17 +287,36 @@ def token_not_accepted(host: str, scope: str) -> AirbyteTracedException:
 
 
 def redirected(host: str, response: requests.Response) -> AirbyteTracedException:
-    """Explains a 3xx answer. Only the host of its target is shown: path and query may hold what is
-    nobody's business."""
+    """Explains a 3xx response. Only the host of its target is shown, if it is a plain one: the rest
+    may hold what is nobody's business."""
     try:
-        target = urlsplit(response.headers.get("Location", "")).hostname
+        target = urlsplit(response.headers.get("Location", "")).hostname or ""
     except ValueError:
-        target = None
+        target = ""
+    if not _PLAIN_HOST.fullmatch(target) or quoted(target) != target:
+        target = "another page"
     return config_error(
-        f"{host} redirects to {target or 'another page'}, where the connector does not follow: "
+        f"{host} redirects to {target}, where the connector does not follow: "
         "enter the address under which Coupa itself answers as the instance URL, not that of a "
         "login page or proxy."
     )
+
+
+def not_a_token(host: str, response: requests.Response) -> AirbyteTracedException:
+    """Explains a response to a token request that no OAuth endpoint gives."""
+    status = response.status_code
+    if bars_the_way(status, response.content):
+        return in_front_of_coupa(host, status)
+    if status == 200:
+        return not_coupa(host, "its token endpoint answers without an access token")
+    return not_coupa(host, f"its token endpoint answers with HTTP {status}")
+
+
+def bars_the_way(status: int, body: bytes) -> bool:
+    """Whether a response is the web page of something in front of Coupa. Those of other statuses
+    can come from a server that is not Coupa."""
+    start = body[:500].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return status in _BARRED and start.startswith(_HTML)
 
 
 def not_coupa(host: str, seen: str) -> AirbyteTracedException:
@@ -216,9 +333,9 @@ def rate_limited(host: str) -> AirbyteTracedException:
     )
 
 
-def wait_too_long(host: str, seconds: float) -> AirbyteTracedException:
+def wait_too_long(seconds: float) -> AirbyteTracedException:
     return transient_error(
-        f"{host} asks to wait {seconds / 60:.0f} minutes before the next request: the next sync "
+        f"Coupa asks to wait {seconds / 60:.0f} minutes before the next request: the next sync "
         "goes on where this one stopped."
     )
 
@@ -267,30 +384,71 @@ def refusal(host: str, response: requests.Response) -> AirbyteTracedException | 
     return None
 
 
-def unreachable(host: str, error: requests.RequestException) -> AirbyteTracedException:
-    """Explains a request that got no answer. Only the class of `error` is shown: its text can
-    quote the request."""
+def unreachable(host: str, error: OSError) -> AirbyteTracedException:
+    """Explains a request that got no response, a RequestException or what requests raises where
+    its files are missing. Only the class of `error` is shown: its text can quote the request.
+
+    Only what a handshake or a file proves is a setting; the rest may pass.
+    """
     kind = type(error).__name__
-    if isinstance(error, requests.exceptions.SSLError):
+    causes = list(_causes(error))
+    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    if isinstance(tls, ssl.SSLCertVerificationError):
         return config_error(
             f"The TLS certificate of {host} could not be verified: check the instance URL, and "
-            "that no proxy on the way replaces the certificate.",
+            "that no proxy on the way replaces the certificate; if one has to, name its "
+            "certificates with REQUESTS_CA_BUNDLE.",
+            kind,
+        )
+    if tls is not None and tls.reason in _OLD_TLS:
+        return config_error(
+            f"{host} offers no version of TLS that is safe: have TLS 1.2 or newer turned on there, "
+            "or in the proxy on the way.",
+            kind,
+        )
+    if tls is not None and tls.reason in _NO_TLS:
+        return config_error(
+            f"{host} does not speak TLS: check the instance URL and the port in it, or the proxy "
+            "on the way.",
+            kind,
+        )
+    if (tls is not None and tls.reason in _NO_BUNDLE) or not isinstance(
+        error, requests.RequestException
+    ):
+        return config_error(
+            "The certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names cannot be read: "
+            "correct the path, or unset the variable.",
+            kind,
+        )
+    if isinstance(error, requests.exceptions.InvalidSchema):
+        return config_error(
+            "The connector cannot use a SOCKS proxy: name an HTTP proxy in HTTPS_PROXY, or unset "
+            "the variable.",
+            kind,
+        )
+    if any(isinstance(cause, _BAD_PROXY) for cause in causes):
+        return config_error(
+            "The address of the proxy is not valid: write it into HTTPS_PROXY like "
+            "proxy.example.com:8080, and encode special characters of its password.",
             kind,
         )
     if isinstance(error, requests.exceptions.ProxyError):
-        return config_error(f"The proxy on the way to {host} refused the connection.", kind)
-    if isinstance(error, requests.exceptions.Timeout):
+        return _proxy_failed(host, kind, causes)
+    if isinstance(error, requests.exceptions.ReadTimeout):
         return transient_error(
-            f"{host} did not answer in time: check the instance URL and that a firewall or IP "
-            "allow list lets Airbyte in, then try again.",
+            f"{host} is slow and did not answer in time: try again later.",
             kind,
             kind=HostDownError,
         )
-    if _is_unknown_host(error):
-        return config_error(
+    if any(
+        isinstance(cause, requests.exceptions.InvalidURL) or _is_unknown(cause) for cause in causes
+    ):
+        # on Airbyte Cloud the CDK looks the host up first and reports it as an InvalidURL
+        return transient_error(
             f"The host {host} does not exist: check the instance URL, for example "
             "https://acme.coupahost.com.",
             kind,
+            kind=HostDownError,
         )
     return transient_error(
         f"{host} could not be reached: check the instance URL and that a firewall or IP allow list "
@@ -300,11 +458,40 @@ def unreachable(host: str, error: requests.RequestException) -> AirbyteTracedExc
     )
 
 
-def _is_unknown_host(error: requests.RequestException) -> bool:
-    if isinstance(error, requests.exceptions.InvalidURL):
-        # on Airbyte Cloud the CDK looks the host up first and reports it like this
-        return True
-    cause = error.args[0] if error.args else None
-    reason = cause.reason if isinstance(cause, MaxRetryError) else None
-    looked_up = reason.__cause__ if isinstance(reason, NameResolutionError) else None
-    return isinstance(looked_up, socket.gaierror) and looked_up.errno != socket.EAI_AGAIN
+_OLD_TLS = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"}
+_NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
+_NO_BUNDLE = {"NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "BAD_BASE64_DECODE"}
+_BAD_PROXY = (requests.exceptions.InvalidProxyURL, ProxySchemeUnknown, LocationParseError)
+
+
+def _proxy_failed(host: str, kind: str, causes: list[BaseException]) -> AirbyteTracedException:
+    said = " ".join(str(cause) for cause in causes if type(cause) is OSError)
+    if re.search("Tunnel connection failed: 4", said):
+        return config_error(
+            f"The proxy on the way to {host} refused the connection: let it pass this host, and "
+            "check its user and password in HTTPS_PROXY.",
+            kind,
+        )
+    return transient_error(
+        f"The proxy on the way to {host} did not connect: try again later and, if it stays so, "
+        "check its address in HTTPS_PROXY.",
+        kind,
+        kind=HostDownError,
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those that it wraps, however requests and urllib3 do that."""
+    seen: set[int] = set()
+    waiting: list[object] = [error]
+    while waiting:
+        cause = waiting.pop(0)
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            continue
+        seen.add(id(cause))
+        yield cause
+        waiting += [getattr(cause, "reason", None), *cause.args, cause.__cause__, cause.__context__]
+
+
+def _is_unknown(cause: BaseException) -> bool:
+    return isinstance(cause, socket.gaierror) and cause.errno != socket.EAI_AGAIN

@@ -13,13 +13,19 @@ from typing import NoReturn
 
 from airbyte_cdk.entrypoint import AirbyteEntrypoint, launch
 from airbyte_cdk.exception_handler import init_uncaught_exception_handler
-from airbyte_cdk.models import ConfiguredAirbyteCatalog
+from airbyte_cdk.logger import PRINT_BUFFER
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from source_coupa.protocol.heartbeat import every
 from source_coupa.protocol.state import read_state
-from source_coupa.source import SourceCoupa
+from source_coupa.source import NO_STREAMS, SourceCoupa
 
-_NO_STREAMS = ConfiguredAirbyteCatalog(streams=[])
+_NO_COMMAND = (
+    "error: no command: use spec, check, discover or read, for example "
+    "`source-coupa check --config config.json`."
+)
+
+SECONDS_PER_FLUSH = 1.0
 
 
 def run() -> None:
@@ -38,8 +44,12 @@ def command(args: Sequence[str]) -> None:
 
     Raises:
         AirbyteTracedException: if it failed; the process's excepthook tells it as a message.
+        SystemExit: if the arguments are wrong, which the error output then tells.
     """
     args = list(args)
+    if AirbyteEntrypoint.parse_args(args).command is None:
+        print(_NO_COMMAND, file=sys.stderr)
+        sys.exit(2)
     init_uncaught_exception_handler(logging.getLogger("airbyte"))
     config_path = AirbyteEntrypoint.extract_config(args)
     catalog_path = AirbyteEntrypoint.extract_catalog(args)
@@ -47,18 +57,25 @@ def command(args: Sequence[str]) -> None:
     try:
         source = SourceCoupa(
             # without streams where none is read
-            catalog=SourceCoupa.read_catalog(catalog_path) if catalog_path else _NO_STREAMS,
+            catalog=SourceCoupa.read_catalog(catalog_path) if catalog_path else NO_STREAMS,
             config=SourceCoupa.read_config(config_path) if config_path else None,
             state=read_state(state_path) if state_path else None,
             config_path=config_path,
         )
-        launch(source, args)
+        with every(SECONDS_PER_FLUSH, _flush):
+            launch(source, args)
     except AirbyteTracedException as error:
         # a wrong setting is found before the CDK's check begins, which would answer like this
         status = error.as_connection_status_message() if args[0] == "check" else None
         if status is None:
             raise
         print(AirbyteEntrypoint.airbyte_message_to_string(status))
+
+
+def _flush() -> None:
+    """Prints what the CDK keeps back until more is printed."""
+    with contextlib.suppress(OSError, ValueError):
+        PRINT_BUFFER.flush()
 
 
 def _end_at_once(failure: Exception) -> NoReturn:

@@ -15,13 +15,15 @@ from typing import Any, TypeVar
 from airbyte_cdk.models import (
     AirbyteCatalog,
     AirbyteConnectionStatus,
+    AirbyteLogMessage,
     AirbyteMessage,
     AirbyteStateMessage,
     ConfiguredAirbyteCatalog,
     FailureType,
+    Level,
     Status,
     StreamDescriptor,
-    SyncMode,
+    Type,
 )
 from airbyte_cdk.sources.declarative.concurrent_declarative_source import (
     ConcurrentDeclarativeSource,
@@ -33,19 +35,37 @@ from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import shared_store, token_store
-from source_coupa.oauth.scope_gate import GatedStream, ScopeGate, gated_streams
+from source_coupa.oauth.scope_gate import ScopeGate
 from source_coupa.protocol import settings_file
-from source_coupa.protocol.catalog import describe
+from source_coupa.protocol.catalog import describe, schema_of
 from source_coupa.protocol.config_update import hand_back
 from source_coupa.protocol.failure_report import told_once
-from source_coupa.protocol.state import check_states
+from source_coupa.protocol.files import read_json, read_settings
+from source_coupa.protocol.heartbeat import every
+from source_coupa.protocol.state import bookmarks
+from source_coupa.reading.field_selection import FieldSelection
+from source_coupa.reading.id_ranges import PAGE_SIZE
+from source_coupa.streams import StreamRow, stream_rows
+from source_coupa.tables.discovery import look_at, with_columns
+from source_coupa.tables.fan_out import TICK, FanOut
+from source_coupa.tables.plan import ListPlan, plan
+from source_coupa.transport.instance import instance_of
+from source_coupa.transport.session import PARALLEL_REQUESTS
 
 MANIFEST = Path(__file__).parent / "manifest.yaml"
 
-CHECK_SECONDS = 14.0
-"""By then `check` has an answer, whatever Coupa does."""
+CHECK_SECONDS = 50.0
+"""By then `check` has a result, whatever Coupa does: its first responses can take many seconds."""
+
+LOOK_SECONDS = 20.0
+"""By then `discover` has looked at the records of all lists, or leaves them."""
+
+SECONDS_PER_TICK = 20.0
+"""From one look at how long nothing was printed to the next."""
 
 _DISCOVER_RETRY_WAITS = (1.0, 2.0, 5.0)
+
+NO_STREAMS = ConfiguredAirbyteCatalog(streams=[])
 
 _T = TypeVar("_T")
 
@@ -72,7 +92,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         """
         self._config_path = config_path
         self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
-        self._all_streams = gated_streams(self._manifest)
+        self._rows = stream_rows(self._manifest)
         selected = catalog and {configured.stream.name for configured in catalog.streams}
         super().__init__(
             catalog=catalog,
@@ -88,15 +108,32 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             },
             config_path=config_path if config_path and os.access(config_path, os.W_OK) else None,
         )
-        refreshed = {
-            configured.stream.name
-            for configured in (catalog.streams if catalog else [])
-            if configured.sync_mode == SyncMode.full_refresh
-        }
-        self.resolved_manifest["streams"][:] = [
-            _whole(stream) if stream["name"] in refreshed else stream
-            for stream in self.resolved_manifest["streams"]
-        ]
+        self._definitions = {stream["name"]: stream for stream in self.resolved_manifest["streams"]}
+
+    @staticmethod
+    def read_config(config_path: str) -> dict[str, Any]:
+        """See `read_settings`."""
+        return read_settings(config_path)
+
+    @classmethod
+    def read_catalog(cls, catalog_path: str) -> ConfiguredAirbyteCatalog:
+        """The configured catalog in a file.
+
+        Raises:
+            AirbyteTracedException: `config_error` if it holds none.
+        """
+        try:
+            return super().read_catalog(catalog_path)
+        except ValueError:
+            # the CDK's words show what is in the file
+            raise errors.config_error(
+                f"The file {catalog_path} holds no configured catalog: pass one with the streams "
+                "to read, each with its sync mode and destination sync mode."
+            ) from None
+
+    @staticmethod
+    def _read_json_file(file_path: str) -> Any:
+        return read_json(file_path)
 
     def _migrate_and_transform_config(
         self, config_path: str | None, config: Mapping[str, Any] | None
@@ -117,6 +154,8 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         Raises:
             AirbyteTracedException: `config_error` saying which setting is wrong.
         """
+        if not self._config:
+            config = self._migrate_and_transform_config(self._config_path, config) or config
         configured = super().configure(config, temp_dir)
         settings = CoupaConfig.parse(configured)
         entered = _without_nulls(configured)
@@ -127,12 +166,18 @@ class SourceCoupa(ConcurrentDeclarativeSource):
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Proves within `CHECK_SECONDS` that at least one stream can be read, or says why not."""
         try:
+            source = self._for(config)
+            if source is not self:
+                return source.check(logger, source._config)
             within(CHECK_SECONDS, lambda: self._check_access(logger))
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
         except TimeoutError:
             host = CoupaConfig.parse(self._config).host
-            message = f"{host} did not answer within {CHECK_SECONDS:.0f} seconds: try again later."
+            message = (
+                f"{host} is slow and did not finish its responses within {CHECK_SECONDS:.0f} "
+                "seconds: try again later, this says nothing against the settings."
+            )
             return AirbyteConnectionStatus(status=Status.FAILED, message=message)
         return AirbyteConnectionStatus(status=Status.SUCCEEDED)
 
@@ -143,14 +188,20 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             AirbyteTracedException: if that cannot be found out; a stream is never left out for
                 another reason than a refused scope.
         """
-        opened = {stream.name for stream in self._gate(_DISCOVER_RETRY_WAITS).open_streams()}
-        self._log_closed_streams(logger, opened)
+        source = self._for(config)
+        if source is not self:
+            return source.discover(logger, source._config)
+        gate = self._gate(_DISCOVER_RETRY_WAITS)
+        opened = gate.open_streams()
+        self._log_closed_streams(logger, {stream.name for stream in opened})
+        seen = look_at(
+            opened,
+            lambda stream: gate.newest(stream, PAGE_SIZE),
+            seconds=LOOK_SECONDS,
+            parallel=PARALLEL_REQUESTS,
+        )
         return AirbyteCatalog(
-            streams=[
-                describe(stream, self._manifest["definitions"])
-                for stream in self._manifest["streams"]
-                if stream["$parameters"]["name"] in opened
-            ]
+            streams=[with_columns(describe(stream), stream, seen) for stream in opened]
         )
 
     def read(
@@ -166,8 +217,17 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             AirbyteTracedException: at the end if a stream failed, or at once if a state is not one
                 of this connector.
         """
-        known = {stream["name"] for stream in self.resolved_manifest["streams"]}
-        check_states(state or [], {configured.stream.name for configured in catalog.streams})
+        source = self._for(config, catalog, state)
+        if source is not self:
+            yield from source.read(logger, source._config, catalog, state)
+            return
+        rows = [row for row in self._rows if row.name in self._definitions]
+        known = {row.name for row in rows}
+        settings = CoupaConfig.parse(self._config)
+        clock = instance_of(settings).clock
+        states = bookmarks(state or [], rows, clock.now())
+        schemas = {row.name: schema_of(row) for row in rows}
+        plans = plan(catalog, states, rows, schemas, settings)
         unknown = [
             errors.unknown_stream(configured.stream.name).as_airbyte_message(
                 StreamDescriptor(name=configured.stream.name)
@@ -175,44 +235,93 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             for configured in catalog.streams
             if configured.stream.name not in known
         ]
-        self._select_columns(catalog)
-        yield from told_once(chain(unknown, super().read(logger, config, catalog, state)))
+        self.resolved_manifest["streams"][:] = [
+            self._list_definition(list_plan, list_plan.selection(schemas)) for list_plan in plans
+        ]
+        # the CDK logs lists as streams; the fan-out logs streams
+        self.logger.setLevel(logging.WARNING)
+        streams = self.streams(config)
+        messages = self._concurrent_source.read(streams) if streams else ()
+        with every(SECONDS_PER_TICK, self._tick):
+            yield from told_once(chain(unknown, FanOut(plans, clock).messages(messages)))
+
+    def _for(
+        self,
+        config: Mapping[str, Any],
+        catalog: ConfiguredAirbyteCatalog = NO_STREAMS,
+        state: list[AirbyteStateMessage] | None = None,
+    ) -> SourceCoupa:
+        """This source, or one for `config` if this one was made with other settings or none.
+
+        Raises:
+            AirbyteTracedException: `config_error` saying which setting is wrong.
+        """
+        if self._config:
+            with suppress(AirbyteTracedException):
+                if CoupaConfig.parse(config) == CoupaConfig.parse(self._config):
+                    return self
+        source = SourceCoupa(catalog, config, state, self._config_path)
+        CoupaConfig.parse(source._config)
+        return source
 
     def streams(self, config: Mapping[str, Any]) -> list[Any]:
-        """The streams of the catalog; one without its scope fails when it is read, by name."""
+        """The streams of the manifest; while a read goes on, one for each list.
+
+        One without its scope fails when it is read, by name.
+        """
         settings = CoupaConfig.parse(self._config)
         store = shared_store(settings)
         store.scopes, store.keep = self._scopes(), self._keep_sign_in
+        store.needs = [
+            scopes
+            for stream in self._rows
+            if stream.name in self._definitions
+            for scopes in stream.needs
+        ]
         return super().streams(config)
 
-    def _select_columns(self, catalog: ConfiguredAirbyteCatalog) -> None:
-        """Tells each stream's retriever which columns the connection selects: those that are left
-        in the configured catalog."""
-        selected = {
-            configured.stream.name: list(configured.stream.json_schema.get("properties") or {})
-            for configured in catalog.streams
+    def _list_definition(
+        self, list_plan: ListPlan, selection: FieldSelection | None
+    ) -> dict[str, Any]:
+        """The manifest's definition of one of a list's streams, as the CDK is to read the list."""
+        definition = self._definitions[list_plan.tables[0].name]
+        whole = {key: value for key, value in definition.items() if key != "incremental_sync"}
+        retriever = {
+            **definition["retriever"],
+            "name": list_plan.name,
+            "wanted": list_plan.wanted(),
+            "selection": selection,
         }
-        for stream in self.resolved_manifest["streams"]:
-            stream["retriever"]["selected_columns"] = selected.get(stream["name"])
+        return {**whole, "name": list_plan.name, "retriever": retriever}
+
+    def _tick(self) -> None:
+        tick = AirbyteLogMessage(level=Level.INFO, message=TICK)
+        self._message_repository.emit_message(AirbyteMessage(type=Type.LOG, log=tick))
 
     def _check_access(self, logger: logging.Logger) -> None:
         gate = self._gate(())
         opened = gate.open_streams()
         self._log_closed_streams(logger, {stream.name for stream in opened})
-        failure = errors.access_refused(stream.name for stream in opened)
-        first_of_list: dict[str, GatedStream] = {}
+        first_of_list: dict[str, StreamRow] = {}
         for stream in opened:
             first_of_list.setdefault(stream.resource, stream)
+        is_refused, passing, failure = False, 0, None
         for stream in first_of_list.values():
             try:
                 if gate.can_read(stream):
                     return
+                is_refused = True
                 reason = "Coupa refuses access although its scope is granted."
             except AirbyteTracedException as error:
-                if error.failure_type == FailureType.transient_error:
+                passing += error.failure_type == FailureType.transient_error
+                if passing > 1:
+                    # one list can be ill, two are the host
                     raise
                 failure, reason = error, error.message or ""
             logger.warning(f"Stream {stream.name} cannot be read: {reason}")
+        if is_refused or failure is None:
+            # other lists may fail because the instance does not offer them
+            failure = gate.refused(errors.access_refused(stream.name for stream in opened))
         raise failure
 
     def _gate(self, retry_waits: tuple[float, ...]) -> ScopeGate:
@@ -222,19 +331,19 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         budget = self._constructor.create_component(
             HTTPAPIBudget, self.resolved_manifest["api_budget"], self._config
         )
-        return ScopeGate(store, self._all_streams, budget)
+        return ScopeGate(store, self._rows, budget)
 
     def _keep_sign_in(self, renewed: Mapping[str, str]) -> None:
         credentials = {**self._config["credentials"], **renewed}
         hand_back({**self._config, "credentials": credentials}, self._config_path)
 
     def _scopes(self) -> tuple[str, ...]:
-        needs = (scopes for stream in self._all_streams for scopes in stream.needs)
+        needs = (scopes for stream in self._rows for scopes in stream.needs)
         return tuple(dict.fromkeys(chain.from_iterable(needs)))
 
     def _log_closed_streams(self, logger: logging.Logger, opened: set[str]) -> None:
         has_signed_in = CoupaConfig.parse(self._config).credentials is not None
-        for stream in self._all_streams:
+        for stream in self._rows:
             if stream.name in opened:
                 continue
             needs = " and ".join(" or ".join(scopes) for scopes in stream.needs)
@@ -256,15 +365,6 @@ def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in config.items()
         if value is not None
     }
-
-
-def _whole(stream: Mapping[str, Any]) -> dict[str, Any]:
-    """A stream of the manifest, read as one list and not by windows of update times: a record that
-    is edited meanwhile leaves its window for the next sync, which a full refresh has none of."""
-    whole = {key: value for key, value in stream.items() if key != "incremental_sync"}
-    if "incremental_sync" in stream:
-        whole["retriever"] = {**stream["retriever"], "since_start_date": True}
-    return whole
 
 
 def within(seconds: float, function: Callable[[], _T]) -> _T:

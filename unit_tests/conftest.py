@@ -5,30 +5,36 @@ from __future__ import annotations
 import copy
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
-import backoff._sync
 import pytest
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
-from airbyte_cdk.sources.streams.concurrent.state_converters import datetime_stream_state_converter
-from airbyte_cdk.sources.streams.http import rate_limiting
-from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.harness import forget_shared_parts
 from source_coupa import source
-from source_coupa.components import retriever
-from source_coupa.oauth import authorization_code, endpoint, tokens
-from source_coupa.oauth import scope_gate as scopes
-from source_coupa.reading import id_ranges as ranges
-from source_coupa.reading import pages, survey
-from source_coupa.transport import circuit_breaker as outages
-from source_coupa.transport import scheduler as fetchers
+from source_coupa.oauth import authorization_code, endpoint, scope_gate, tokens
+from source_coupa.reading import division, id_ranges
+from source_coupa.transport import instance, scheduler
+from source_coupa.transport.clock import Clock
+
+
+FAST = ("reading", "tables", "transport", "oauth", "protocol", "records")
+"""Folders of tests that drive one room of the connector directly."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the fast tests by their folder."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in FAST:
+            item.add_marker(pytest.mark.fast)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,10 +60,10 @@ def _nothing_shared_with_other_tests() -> Iterator[None]:
 
 
 class Waits:
-    """A clock that the sleeps of the connector push forward, in no time.
+    """Seconds that the connector waited, in no time.
 
     Attributes:
-        slept: the seconds of each sleep.
+        slept: the seconds of each wait.
     """
 
     def __init__(self) -> None:
@@ -73,26 +79,46 @@ class Waits:
             return time.monotonic() + sum(self.slept)
 
 
+class FakeClock(Clock):
+    """A clock whose waits take no time and whose present is that of the test, if these are given."""
+
+    def __init__(self) -> None:
+        self.waits: Waits | None = None
+        self.present: Present | None = None
+
+    def now(self) -> datetime:
+        return self.present.now if self.present is not None else super().now()
+
+    def monotonic(self) -> float:
+        return self.waits.monotonic() if self.waits is not None else super().monotonic()
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        if self.waits is None:
+            super().call_later(seconds, function)
+            return
+        self.waits.sleep(seconds)
+        threading.Thread(target=function, daemon=True).start()
+
+
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """Lets retries of the connector and of the CDK wait no time. The request budget and the
-    sandbox keep their real clocks."""
-    clock = Waits()
-    module = SimpleNamespace(**{**vars(time), "sleep": clock.sleep, "monotonic": clock.monotonic})
-    for sleeper in (
-        authorization_code,
-        endpoint,
-        tokens,
-        scopes,
-        pages,
-        fetchers,
-        outages,
-        retriever,
-        rate_limiting,
-        backoff._sync,
-    ):
+def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
+    """The connector's clock."""
+    fake = FakeClock()
+    monkeypatch.setattr(instance, "new_clock", lambda: fake)
+    return fake
+
+
+@pytest.fixture
+def waits(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """Lets retries of the connector wait no time. The request budget and the sandbox keep their
+    real clocks."""
+    clock.waits = Waits()
+    module = SimpleNamespace(
+        **{**vars(time), "sleep": clock.waits.sleep, "monotonic": clock.waits.monotonic}
+    )
+    for sleeper in (authorization_code, endpoint, tokens, scope_gate):
         monkeypatch.setattr(sleeper, "time", module)
-    return clock
+    return clock.waits
 
 
 class Present:
@@ -106,16 +132,11 @@ class Present:
 
     @classmethod
     def patched(cls, patch: pytest.MonkeyPatch) -> Present:
-        """What the CDK's windows and the connector take for now while `patch` lasts."""
-        present = cls()
-        clock = SimpleNamespace(fromisoformat=datetime.fromisoformat, now=lambda zone: present.now)
-        patch.setattr(survey, "datetime", clock)
-        patch.setattr(
-            datetime_stream_state_converter,
-            "ab_datetime_now",
-            lambda: AirbyteDateTime.from_datetime(present.now),
-        )
-        return present
+        """What the connector takes for now while `patch` lasts."""
+        fake = FakeClock()
+        fake.present = cls()
+        patch.setattr(instance, "new_clock", lambda: fake)
+        return fake.present
 
     def pass_by(self, **time: float) -> None:
         """Moves on by the keyword arguments of a timedelta."""
@@ -123,9 +144,10 @@ class Present:
 
 
 @pytest.fixture
-def present(monkeypatch: pytest.MonkeyPatch) -> Present:
-    """What the CDK's windows and the connector take for now; give it to a sandbox as `clock`."""
-    return Present.patched(monkeypatch)
+def present(clock: FakeClock) -> Present:
+    """What the connector takes for now; give it to a sandbox as `clock`."""
+    clock.present = Present()
+    return clock.present
 
 
 @pytest.fixture
@@ -139,7 +161,6 @@ def no_budget(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def cut_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets lists of the size of tests be divided."""
-    monkeypatch.setattr(ranges, "READ_FIRST", pages.PAGE_SIZE)
-    monkeypatch.setattr(ranges, "WORTH_A_CUT", 2 * pages.PAGE_SIZE)
-    monkeypatch.setattr(ranges, "FIRST_PLACE", 3 * pages.PAGE_SIZE)
-    monkeypatch.setattr(fetchers.Fetchers, "useful", 8)
+    monkeypatch.setattr(division, "WORTH_A_CUT", 2 * id_ranges.PAGE_SIZE)
+    monkeypatch.setattr(division, "FIRST_PLACE", 3 * id_ranges.PAGE_SIZE)
+    monkeypatch.setattr(scheduler.Scheduler, "useful", 8)

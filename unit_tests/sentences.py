@@ -31,6 +31,7 @@ PASSED_ON = frozenset(
     {
         ("config.py", "f'{_ADVICE[field]}.'"),
         ("errors.py", "sentence"),
+        ("errors.py", "failure.message or ''"),
         ("tokens.py", "self._hopeless"),
         ("retriever.py", "self._unusable"),
         ("retriever.py", "sentence"),

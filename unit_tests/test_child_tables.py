@@ -26,7 +26,7 @@ from source_coupa.tables.rows import Rows
 from .conftest import Present
 from .truth import COMPLETE, UNLIMITED, instant, last_status, messages_of, truth_of
 
-pytestmark = pytest.mark.usefixtures("no_budget")
+pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "integrations" / "sources" / "coupa.md"
 
@@ -306,6 +306,12 @@ def test_a_row_without_its_key_is_an_error() -> None:
         "Coupa cuts it off."
     )
     assert len(rows(need_ids=False).of(order)) == 2
+
+
+def test_a_row_without_the_id_of_the_outer_object_is_an_error() -> None:
+    order = {"id": 1, "updated-at": None, "order-lines": [{"taxes": [{"id": 5}]}]}
+    with pytest.raises(AirbyteTracedException, match=r"come without order-lines\.id: "):
+        rows("order-lines.taxes").of(order)
 
 
 @pytest.mark.parametrize("value", [None, []])

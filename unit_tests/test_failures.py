@@ -1,11 +1,13 @@
 """Each failure gets one sentence that says what to do, and the failure type that fits.
 
-`check` answers FAILED within 15 seconds and ends well as a command; `discover` and `read` end with
+`check` answers FAILED within a minute and ends well as a command; `discover` and `read` end with
 exit code 1. A stream that cannot be read keeps no other from completing.
 """
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import re
 import socket
 import ssl
@@ -51,13 +53,16 @@ SYSTEM = FailureType.system_error
 CLIENT_PAGE = r"\(Setup > Oauth2/OpenID Connect Clients\)"
 WRONG_CREDENTIALS = "refused the client ID or the client secret: copy both again from Coupa"
 WRONG_GRANT = "does not let this OAuth client use the grant type client credentials: choose"
-NO_SCOPE = "but the OAuth client may read nothing: add at least one of the scopes .* core.user.read"
+NO_SCOPE = "holds none of the scopes that open a list: add at least one of .* core.user.read"
 NOT_COUPA = "does not answer as a Coupa instance"
 REDIRECT = "redirects to .+, where the connector does not follow: enter the address"
 LIMITED = r"request limit .*used up \(HTTP 429\).*lower the requests per second"
 UNAVAILABLE = "is not available .*, perhaps for maintenance: "
 UNREACHABLE = "could not be reached: check the instance URL and that a firewall or IP allow list"
-TIMED_OUT = "did not answer in time: check the instance URL"
+TIMED_OUT = "is slow and did not answer in time: try again later"
+IN_FRONT = (
+    "Something in front of .* answers with a web page .*: let .* pass the firewall or the IP allow"
+)
 NO_CERTIFICATE = "The TLS certificate of .+ could not be verified: check the instance URL"
 NO_HOST = "The host .+ does not exist: check the instance URL"
 
@@ -72,8 +77,8 @@ TOKEN_FAULTS: dict[str, tuple[Fault, str, FailureType]] = {
     "401 {}": (answer(401, "{}"), WRONG_CREDENTIALS, CONFIG),
     "400 {}": (answer(400, "{}"), WRONG_CREDENTIALS, CONFIG),
     "400 empty": (answer(400, "empty"), WRONG_CREDENTIALS, CONFIG),
-    "401 html": (answer(401, "html"), NOT_COUPA, CONFIG),
-    "403 html": (answer(403, "html"), NOT_COUPA, CONFIG),
+    "401 html": (answer(401, "html"), IN_FRONT, CONFIG),
+    "403 html": (answer(403, "html"), IN_FRONT, CONFIG),
     "400 other error": (
         answer(400, '{"error":"invalid_grant"}'),
         r"refused to issue an access token \(error invalid_grant\): check in Coupa",
@@ -132,7 +137,8 @@ PAGE_FAULTS: dict[str, tuple[Fault, str, FailureType]] = {
     "truncated": (Fault("truncated"), UNREACHABLE, TRANSIENT),
 }
 CHECK_PAGE_FAULTS: dict[str, tuple[Fault, str]] = {
-    "403": (answer(403, "html"), f"refuses access to users, expenses.*: check.*{CLIENT_PAGE}"),
+    "403": (answer(403, "json"), f"refuses access to users, expenses.*: check.*{CLIENT_PAGE}"),
+    "403 html": (answer(403, "html"), IN_FRONT),
     "401": (answer(401, "{}"), f"refuses access to users, expenses.*: check.*{CLIENT_PAGE}"),
     "404": (answer(404, "html"), NOT_COUPA),
     "400": (answer(400, "json"), NOT_COUPA),
@@ -239,7 +245,7 @@ def test_discover_and_read_tell_what_is_wrong_with_tokens(
     assert output.records == []
     assert len(sandbox.requests) == len(sandbox.requests_for("oauth"))
     if kind == CONFIG:
-        assert len(sandbox.requests) <= len(SCOPES) + 1
+        assert len(sandbox.requests) <= 1 + len(SCOPES) + 1
     else:
         assert len(sandbox.requests) > len(ALL_STREAMS)
 
@@ -335,13 +341,43 @@ def test_a_wrong_id_or_secret_is_told_apart_from_missing_scopes(
 def test_check_gives_up_before_airbyte_does(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert source.CHECK_SECONDS < 15
+    assert source.CHECK_SECONDS < 60
     monkeypatch.setattr(source, "CHECK_SECONDS", 1.0)
     sandbox.faults.add(Fault("slow_drip", seconds=20, resource="oauth"))
     started = time.monotonic()
     message = failed_check(sandbox.config())
     assert time.monotonic() - started < 10
-    assert message.endswith("did not answer within 1 seconds: try again later.")
+    assert "is slow and did not finish its responses within 1 seconds: try again" in message
+
+
+def test_a_slow_first_response_is_no_wrong_setting(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A token and a list that take twelve seconds each, with a tenth of all limits and times."""
+    for patched, name in ((http, "LONGEST_ANSWER"), (source, "CHECK_SECONDS")):
+        monkeypatch.setattr(patched, name, getattr(patched, name) / 10)
+    monkeypatch.setattr(http, "TIMEOUT", tuple(seconds / 10 for seconds in http.TIMEOUT))
+    for resource in ("oauth", None):
+        sandbox.faults.add(Fault("latency", seconds=1.2, times=1, resource=resource))
+    assert check(sandbox.config()).connection_status == {"status": "SUCCEEDED"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b'[{"id": ' + b"9" * 5_000 + b"}]", b"[" * 100_000, b'["\xff"]', b"[NaN]"],
+    ids=["digits", "depth", "no UTF-8", "NaN"],
+)
+@pytest.mark.parametrize("resource", ["oauth", None], ids=["token", "list"])
+def test_check_has_a_result_whatever_the_body(
+    sandbox: Sandbox, resource: str | None, body: bytes
+) -> None:
+    sandbox.faults.add(Fault("status", status=200, body=body, resource=resource))
+    assert re.search(NOT_COUPA, failed_check(sandbox.config()))
+
+
+def test_check_passes_over_one_list_that_is_ill(sandbox: Sandbox) -> None:
+    sandbox.faults.add(answer(500, "html", resource="users"))
+    assert check(sandbox.config()).connection_status == {"status": "SUCCEEDED"}
 
 
 def settings(url: str) -> dict[str, Any]:
@@ -355,7 +391,7 @@ def settings(url: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("code", "sentence", "kind"),
     [
-        (socket.EAI_NONAME, NO_HOST, CONFIG),
+        (socket.EAI_NONAME, NO_HOST, TRANSIENT),
         (socket.EAI_AGAIN, UNREACHABLE, TRANSIENT),
     ],
     ids=["no such name", "name server is down"],
@@ -429,6 +465,125 @@ def tls_server(folder: Path) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def answering(reply: bytes) -> Iterator[int]:
+    """A server that answers whatever comes with these bytes, or ends the connection without any;
+    gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(4_096)
+                    connection.sendall(reply)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+OLD_TLS = b"\x15\x03\x02\x00\x02\x02\x46"
+"""An alert: protocol version."""
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence", "kind"),
+    [
+        (b"", UNREACHABLE, TRANSIENT),
+        (OLD_TLS, "offers no version of TLS that is safe: have TLS 1.2 or newer", CONFIG),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS: check .* port", CONFIG),
+    ],
+    ids=["dropped handshake", "TLS 1.1", "no TLS"],
+)
+def test_a_handshake_that_fails(
+    reply: bytes, sentence: str, kind: FailureType, waits: Waits
+) -> None:
+    with answering(reply) as port:
+        error = failed_run(discover(settings(f"https://127.0.0.1:{port}")))
+    assert re.search(sentence, error["message"])
+    assert error["failure_type"] == kind.value
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence", "kind"),
+    [
+        ("503 Service Unavailable", "The proxy on the way to .* did not connect: try", TRANSIENT),
+        ("407 Proxy Authentication Required", "proxy .* refused .* user and password", CONFIG),
+        ("403 Forbidden", "proxy on the way to .* refused the connection: let it pass", CONFIG),
+    ],
+)
+def test_a_proxy_that_does_not_connect(
+    status: str,
+    sentence: str,
+    kind: FailureType,
+    waits: Waits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with answering(f"HTTP/1.1 {status}\r\n\r\n".encode()) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        error = failed_run(discover(settings("https://acme.invalid")))
+    assert re.search(sentence, error["message"])
+    assert error["failure_type"] == kind.value
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"HTTPS_PROXY": "ftp://proxy:1"}, "address of the proxy is not valid: write it into"),
+        ({"HTTPS_PROXY": "http://"}, "address of the proxy is not valid: write it into"),
+        ({"HTTPS_PROXY": "http://a:b#c@proxy:1"}, "address of the proxy is not valid: write it"),
+        ({"HTTPS_PROXY": "socks5://127.0.0.1:9"}, "cannot use a SOCKS proxy: name an HTTP proxy"),
+        ({"REQUESTS_CA_BUNDLE": "/no/such/file"}, "REQUESTS_CA_BUNDLE .* cannot be read: correct"),
+        ({"CURL_CA_BUNDLE": "/no/such/file"}, "CURL_CA_BUNDLE names cannot be read: correct"),
+        ({"REQUESTS_CA_BUNDLE": __file__}, "REQUESTS_CA_BUNDLE .* cannot be read: correct the"),
+    ],
+    ids=str,
+)
+def test_an_environment_variable_that_is_wrong_is_named(
+    variables: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with answering(b"") as port:
+        assert re.search(sentence, failed_check(settings(f"https://127.0.0.1:{port}")))
+
+
+def test_requests_name_the_connector_and_carry_no_cookies(sandbox: Sandbox) -> None:
+    sandbox.faults.add(
+        Fault("wrong_content_type", headers={"Set-Cookie": "session=1; Path=/"}, resource="users")
+    )
+    assert check(sandbox.config()).connection_status == {"status": "SUCCEEDED"}
+    assert run_read(sandbox, start_date=START_DATE).errors == []
+    for request in sandbox.requests:
+        assert re.fullmatch(r"source-coupa/\d+\.\d+\.\d+", request.headers["user-agent"])
+        assert "cookie" not in request.headers
+
+
+def test_a_token_in_a_response_without_end_is_refused(sandbox: Sandbox) -> None:
+    body = b'{"access_token": "t", "x": "' + b"x" * http.LARGEST_TOKEN + b'"}'
+    sandbox.faults.add(
+        Fault(
+            "status",
+            status=200,
+            body=gzip.compress(body),
+            resource="oauth",
+            headers={"Content-Encoding": "gzip"},
+        )
+    )
+    assert "a response of more than 1,000,000 bytes" in failed_check(sandbox.config())
 
 
 def test_a_certificate_that_cannot_be_verified(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tokens: one for each scope and sync, asked for as Coupa documents, renewed before they expire.
+"""Tokens: one for all scopes of a sync, asked for as Coupa documents, renewed before they expire.
 
 Whatever happens to tokens during a read, no record is lost.
 """
@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, check, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Refusal, RequestRecord, Sandbox
 from source_coupa.config import CoupaConfig
-from source_coupa.oauth import endpoint, tokens
+from source_coupa.oauth import endpoint, shared_store, tokens
 from source_coupa.oauth.client_credentials import ClientCredentialsTokens
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, days_ago, small_sandbox
@@ -26,12 +28,8 @@ from unit_tests.failing import ROWS, START_DATE, days_ago, small_sandbox
 pytestmark = pytest.mark.usefixtures("no_budget")
 
 SCOPES = ("core.user.read", "core.expense.read", "core.invoice.read")
-SCOPE_OF = {
-    "users": "core.user.read",
-    "expense_reports": "core.expense.read",
-    "expense_lines": "core.expense.read",
-    "invoices": "core.invoice.read",
-}
+TOGETHER = " ".join(SCOPES)
+REFUSED = '{"error":"%s"}'
 FORM = "application/x-www-form-urlencoded"
 
 
@@ -52,9 +50,19 @@ def asked_scopes(sandbox: Sandbox) -> Counter[str | None]:
     return Counter(request.form.get("scope") for request in sandbox.requests_for("oauth"))
 
 
-def store_for(sandbox: Sandbox, **options: Any) -> ClientCredentialsTokens:
-    options.setdefault("retry_waits", ())
-    return ClientCredentialsTokens(CoupaConfig.parse(sandbox.config()), SCOPES, **options)
+def store_for(
+    sandbox: Sandbox, *, needs: Sequence[Sequence[str]] = (), retry_waits: Sequence[float] = ()
+) -> ClientCredentialsTokens:
+    config = CoupaConfig.parse(sandbox.config())
+    store = ClientCredentialsTokens(config, SCOPES, retry_waits=retry_waits)
+    store.needs = needs
+    return store
+
+
+def failure(store: ClientCredentialsTokens, *scopes: str) -> AirbyteTracedException:
+    with pytest.raises(AirbyteTracedException) as caught:
+        store.token(scopes)
+    return caught.value
 
 
 class Clock:
@@ -72,23 +80,80 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-def test_streams_with_the_same_scope_share_a_token(sandbox: Sandbox) -> None:
+def refuse(sandbox: Sandbox, code: str, *scopes: str, status: int = 400, **options: Any) -> None:
+    """Refuses tokens that carry one of `scopes`, or all without any."""
+    sandbox.faults.add(
+        Fault(
+            "status",
+            status=status,
+            body=REFUSED % code,
+            resource="oauth",
+            when=lambda request: (
+                not scopes or bool(set(request.form.get("scope", "").split()) & set(scopes))
+            ),
+            **options,
+        )
+    )
+
+
+def test_one_token_serves_all_selected_streams(sandbox: Sandbox) -> None:
     assert read_all(sandbox) == dict.fromkeys(ALL_STREAMS, ROWS)
-    assert asked_scopes(sandbox) == dict.fromkeys(SCOPES, 1)
+    assert asked_scopes(sandbox) == {TOGETHER: 1}
+
+
+def test_where_coupa_refuses_that_there_is_one_for_each_scope(sandbox: Sandbox) -> None:
+    refuse(sandbox, "invalid_scope", times=1)
+    assert read_all(sandbox) == dict.fromkeys(ALL_STREAMS, ROWS)
+    assert asked_scopes(sandbox) == dict.fromkeys([TOGETHER, *SCOPES], 1)
+
+
+def test_a_token_that_carries_less_than_was_asked_for_serves_no_other_scope(
+    sandbox: Sandbox,
+) -> None:
+    """An endpoint that grants less has to say so (RFC 6749)."""
+    store = store_for(sandbox, needs=[[scope] for scope in SCOPES])
+    body = '{"access_token": "narrow", "scope": "core.user.read, core.expense.read"}'
+    sandbox.faults.add(Fault("status", status=200, body=body, resource="oauth", times=1))
+    assert store.token(["core.user.read"]).value == "narrow"
+    assert store.token(["core.invoice.read"]).value != "narrow"
+    assert asked_scopes(sandbox) == {TOGETHER: 1, "core.invoice.read": 1}
+
+
+@pytest.mark.parametrize(
+    ("needs", "asked"),
+    [
+        ([["a"], ["b"]], "a b"),
+        ([["a"], ["a"]], "a"),
+        ([["a", "b"], ["c"]], "c a"),
+        ([["a", "b"], ["b"]], "b"),
+    ],
+)
+def test_of_two_scopes_that_open_a_list_one_is_asked_for(
+    sandbox: Sandbox, needs: list[list[str]], asked: str
+) -> None:
+    sandbox.grant("a", "b", "c")
+    store = store_for(sandbox, needs=needs)
+    tokens = {store.token(scopes) for scopes in needs}
+    assert (len(tokens), asked_scopes(sandbox)) == (1, {asked: 1})
+
+
+def test_where_one_of_two_scopes_is_refused_the_other_is_tried(sandbox: Sandbox) -> None:
+    sandbox.revoke("core.catalog.read")
+    output = run_read(sandbox, ["users", "items"], start_date=START_DATE)
+    assert output.errors == []
+    assert set(asked_scopes(sandbox)) == {
+        "core.user.read core.catalog.read",
+        "core.user.read",
+        "core.catalog.read",
+        "core.item.read",
+    }
+    assert {request.status for request in sandbox.requests_for("items")} == {200}
 
 
 def test_only_scopes_of_selected_streams_are_asked_for(sandbox: Sandbox) -> None:
     output = run_read(sandbox, ["expense_lines"], start_date=START_DATE)
     assert output.errors == []
     assert asked_scopes(sandbox) == {"core.expense.read": 1}
-
-
-def test_each_request_carries_a_token_for_its_scope_alone(sandbox: Sandbox) -> None:
-    read_all(sandbox)
-    for resource, scope in SCOPE_OF.items():
-        requests = sandbox.requests_for(resource)
-        assert requests
-        assert {request.scopes for request in requests} == {frozenset({scope})}
 
 
 def test_a_token_is_asked_for_as_a_form(sandbox: Sandbox) -> None:
@@ -182,8 +247,7 @@ def test_a_token_refused_in_the_middle_is_renewed_once(waits: Waits, age: float)
         sandbox.before_each(expire)
         assert read_all(sandbox) == dict.fromkeys(ALL_STREAMS, 120)
         assert expired
-        assert max(asked_scopes(sandbox).values()) == 2
-        assert asked_scopes(sandbox)["core.invoice.read"] == 2
+        assert asked_scopes(sandbox) == {TOGETHER: 2}
         refused = [request for request in sandbox.requests if request.status == 401]
         assert 1 <= len(refused) <= 20
 
@@ -191,7 +255,7 @@ def test_a_token_refused_in_the_middle_is_renewed_once(waits: Waits, age: float)
 def test_a_fresh_token_may_need_seconds_before_it_works() -> None:
     with small_sandbox(token_warmup=1.0) as sandbox:
         assert read_all(sandbox) == dict.fromkeys(ALL_STREAMS, ROWS)
-        assert asked_scopes(sandbox) == dict.fromkeys(SCOPES, 1)
+        assert asked_scopes(sandbox) == {TOGETHER: 1}
 
 
 def test_check_waits_for_a_fresh_token_to_work() -> None:
@@ -210,7 +274,7 @@ def test_tokens_of_two_seconds_lose_nothing() -> None:
         for stream in ("users", "invoices"):
             read = [record["id"] for record in records_by_stream(output)[stream]]
             assert sorted(read) == sandbox.tables[stream].ids()
-        assert asked_scopes(sandbox)["core.invoice.read"] >= 2
+        assert asked_scopes(sandbox)["core.user.read core.invoice.read"] >= 2
 
 
 @pytest.mark.parametrize(
@@ -229,8 +293,7 @@ def test_read_asks_again_where_check_does_not(sandbox: Sandbox, waits: Waits, fa
     fault = Fault(**{**vars(fault), "resource": "oauth"})
     sandbox.faults.add(fault)
     assert read_all(sandbox) == dict.fromkeys(ALL_STREAMS, ROWS)
-    assert sum(asked_scopes(sandbox).values()) == 3 + 3
-    assert sorted(set(waits.slept)) in ([1.0], [1.0, 2.0], [1.0, 2.0, 5.0])
+    assert sum(asked_scopes(sandbox).values()) == 3 + 1
 
     sandbox.faults.clear()
     sandbox.requests.clear()
@@ -283,3 +346,112 @@ def test_no_token_shows_in_the_text_of_its_objects(sandbox: Sandbox) -> None:
     assert token.value not in repr(token)
     secret = sandbox.config()["client_secret"]
     assert secret not in repr(CoupaConfig.parse(sandbox.config()))
+
+
+class TestTrouble:
+    """What the settings are to blame for is judged by what came before."""
+
+    @pytest.fixture(params=["invalid_scope", "access_denied", "invalid_client", "quota"])
+    def code(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    def test_that_passes_is_no_setting_once_a_token_was_granted(
+        self, sandbox: Sandbox, clock: Clock, code: str
+    ) -> None:
+        store = store_for(sandbox)
+        store.token(["core.user.read"])
+        clock.now += 100_000
+        refuse(sandbox, code, times=1)
+        assert failure(store, "core.user.read").failure_type == FailureType.transient_error
+        assert store.token(["core.user.read"])
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault("status", status=404, body="html"),
+            Fault("status", status=403, body="html"),
+            Fault("html_200"),
+            Fault("redirect", location="login"),
+        ],
+        ids=lambda fault: f"{fault.kind} {fault.status}",
+    )
+    def test_on_the_way_neither(self, sandbox: Sandbox, fault: Fault) -> None:
+        store = store_for(sandbox)
+        store.token(["core.user.read"])
+        sandbox.faults.add(replace(fault, resource="oauth", times=1))
+        assert failure(store, "core.invoice.read").failure_type == FailureType.transient_error
+        assert store.token(["core.invoice.read"])
+
+        sandbox.faults.add(replace(fault, resource="oauth", times=1))
+        assert failure(store_for(sandbox), *SCOPES).failure_type == FailureType.config_error
+
+    def test_of_a_read_is_left_to_the_read(self, sandbox: Sandbox, waits: Waits) -> None:
+        store = shared_store(CoupaConfig.parse(sandbox.config()))
+        sandbox.faults.add(Fault("status", status=503, resource="oauth", times=1))
+        with pytest.raises(AirbyteTracedException) as caught:
+            store.token(["core.user.read"])
+        assert caught.value.failure_type == FailureType.transient_error
+        assert (waits.slept, len(sandbox.requests)) == ([], 1)
+        assert store.token(["core.user.read"])
+
+    @pytest.mark.parametrize("status", [400, 401])
+    def test_a_client_is_not_wrong_that_was_given_a_token(
+        self, sandbox: Sandbox, status: int
+    ) -> None:
+        refuse(sandbox, "invalid_client", "core.invoice.read", "core.expense.read", status=status)
+        store = store_for(sandbox, needs=[[scope] for scope in SCOPES])
+        assert "lacks the scope core.invoice.read" in str(failure(store, "core.invoice.read"))
+        assert store.token(["core.user.read"])
+
+    @pytest.mark.parametrize("status", [400, 401])
+    def test_a_client_is_wrong_that_was_given_none(self, sandbox: Sandbox, status: int) -> None:
+        refuse(sandbox, "invalid_client", status=status)
+        store = store_for(sandbox, needs=[[scope] for scope in SCOPES])
+        for scope in SCOPES:
+            assert "refused the client ID or the client secret" in str(failure(store, scope))
+        asked = asked_scopes(sandbox)
+        assert max(asked.values()) == 1
+        assert sum(asked.values()) == (2 if status == 401 else 2 + len(SCOPES))
+
+    def test_that_is_told_with_status_200_is_read(self, sandbox: Sandbox) -> None:
+        refuse(sandbox, "invalid_client", status=200)
+        message = check(sandbox.config()).connection_status["message"]
+        assert "refused the client ID or the client secret" in message
+
+    def test_a_firewall_is_called_that_and_asked_once(self, sandbox: Sandbox) -> None:
+        for resource in ("oauth", None):
+            sandbox.faults.add(Fault("status", status=403, body="html", resource=resource))
+        message = check(sandbox.config()).connection_status["message"]
+        assert "answers with a web page (HTTP 403) instead of Coupa's API" in message
+        assert "allow list" in message
+        assert len(sandbox.requests) == 1
+
+    @pytest.mark.parametrize("together", [True, False])
+    def test_the_newest_token_alone_may_be_valid(self, together: bool) -> None:
+        with small_sandbox(newest_token_only=True) as sandbox:
+            if not together:
+                refuse(sandbox, "invalid_scope", times=1)
+            assert read_all(sandbox) == dict.fromkeys(ALL_STREAMS, ROWS)
+            assert sum(asked_scopes(sandbox).values()) <= (1 if together else 8)
+
+    def test_a_token_that_worked_and_is_refused_is_renewed_at_once(self, sandbox: Sandbox) -> None:
+        store = store_for(sandbox)
+        token = store.token(["core.user.read"])
+        store.reject(token)
+        assert store.token(["core.user.read"]) is token
+        token.accepted()
+        store.reject(token)
+        assert store.token(["core.user.read"]) is not token
+
+    def test_tokens_that_end_one_another_are_replaced_by_one_for_all(
+        self, sandbox: Sandbox
+    ) -> None:
+        refuse(sandbox, "invalid_scope", times=1)
+        store = store_for(sandbox, needs=[[scope] for scope in SCOPES])
+        first = store.token(["core.user.read"])
+        first.accepted()
+        store.token(["core.invoice.read"])
+        store.reject(first)
+        both = store.token(["core.user.read"])
+        assert store.token(["core.invoice.read"]) is both
+        assert asked_scopes(sandbox)["core.user.read core.invoice.read"] == 1

@@ -11,7 +11,17 @@ from typing import Any
 import pytest
 from jsonschema import Draft7Validator
 
-from .conventions.schemas import FLOAT_FIELDS, TIME, load, nodes, read, types
+from source_coupa.records.references import references_of
+
+from .conventions.schemas import (
+    FLOAT_FIELDS,
+    OBJECTS_WITH_PLURAL_NAMES,
+    TIME,
+    load,
+    nodes,
+    read,
+    types,
+)
 
 SAMPLES = Path(__file__).parent / "resource" / "http" / "response"
 
@@ -62,10 +72,23 @@ def test_floats_named_as_evidence_are_declared() -> None:
     assert declared == set(FLOAT_FIELDS)
 
 
+def test_objects_with_plural_names_are_declared() -> None:
+    declared = {node.name for schema in read().values() for node in nodes(schema.root)}
+    assert OBJECTS_WITH_PLURAL_NAMES.keys() <= declared
+
+
+@pytest.mark.parametrize("contacts", [[], [{"id": 7}], {"id": 7}, None])
+def test_what_swagger_calls_an_object_may_come_as_a_list(contacts: Any) -> None:
+    record = {"id": 1, "integration_contacts": contacts}
+    assert list(Draft7Validator(load("suppliers")).iter_errors(record)) == []
+
+
 def test_lines_are_the_same_inside_a_report_and_on_their_own() -> None:
-    """An expense line has one shape, whichever stream brings it."""
+    """An expense line has one shape, whichever stream brings it, but for what is added to rows."""
     nested = load("expenses")["properties"]["expense_lines"]["items"]["properties"]
-    assert nested.keys() == load("expense_lines")["properties"].keys()
+    alone = load("expense_lines")["properties"]
+    added = {column for _, column in references_of(alone)} - nested.keys()
+    assert nested.keys() == alone.keys() - added
 
 
 def snake_case(value: Any) -> Any:

@@ -37,7 +37,8 @@ from integration_tests.sandbox import Fault, Refusal, Sandbox
 from integration_tests.sandbox.resources import ALL_SCOPES
 from source_coupa.config import CoupaConfig
 from source_coupa.oauth import token_store
-from source_coupa.oauth.scope_gate import GatedStream, ScopeGate
+from source_coupa.oauth.scope_gate import ScopeGate
+from source_coupa.streams import StreamRow as GatedStream
 from source_coupa.transport import session as http
 from unit_tests.conftest import Waits
 from unit_tests.failing import ROWS, START_DATE, failures, small_sandbox, statuses, traces
@@ -164,12 +165,47 @@ def for_scope(scope: str, fault: Fault) -> Fault:
     return replace(fault, resource="oauth", when=lambda request: request.form.get("scope") == scope)
 
 
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_client_that_is_refused_by_scope_sees_the_others(status: int) -> None:
+    """Some servers answer `invalid_client` whatever the reason."""
+    with small_sandbox() as sandbox:
+        body = '{"error":"invalid_client"}'
+        refused = Fault("status", status=status, body=body, resource="oauth")
+        held = "core.expense.read"
+        sandbox.faults.add(
+            replace(refused, when=lambda request: request.form.get("scope") not in (held, None))
+        )
+        assert discovered(discover(sandbox.config())) == streams_of([held])
+
+
+@pytest.mark.parametrize("code", ["access_denied", "invalid_request", ""])
+@pytest.mark.parametrize("granted", [0, 20])
+def test_a_limit_of_token_requests_hides_no_stream(code: str, granted: int, waits: Waits) -> None:
+    with small_sandbox() as sandbox:
+        sandbox.revoke(EVERY_SCOPE[0])
+        body = json.dumps({"error": code} if code else {})
+        denied = Fault("status", status=400, body=body, resource="oauth", after=granted)
+        sandbox.faults.add(denied)
+        run = discover(sandbox.config())
+        assert (run.exit_code, run.of_type("CATALOG")) == (1, [])
+        assert len(run.errors) == 1
+
+
+def test_what_refuses_the_token_for_all_scopes_alone_hides_no_stream(waits: Waits) -> None:
+    with small_sandbox() as sandbox:
+        denied = Fault("status", status=400, body='{"error":"access_denied"}')
+        sandbox.faults.add(for_scope(ALL_AT_ONCE, denied))
+        assert discovered(discover(sandbox.config())) == [stream.name for stream in STREAMS]
+
+
 NO_REFUSALS = {
     "503": Fault("status", status=503, body="html"),
     "500": Fault("status", status=500, body="json"),
     "429": Fault("status", status=429),
     "408": Fault("status", status=408, body="empty"),
     "400 server_error": Fault("status", status=400, body='{"error":"server_error"}'),
+    "400 access_denied": Fault("status", status=400, body='{"error":"access_denied"}'),
+    "200 access_denied": Fault("status", status=200, body='{"error":"access_denied"}'),
     "400 unknown error": Fault("status", status=400, body='{"error":"quota"}'),
     "400 html": Fault("status", status=400, body="html"),
     "401 html": Fault("status", status=401, body="html"),
@@ -242,7 +278,8 @@ class TestTokenWithoutScope:
         assert {stream: len(rows) for stream, rows in records_by_stream(output).items()} == (
             dict.fromkeys(ALL_STREAMS, ROWS)
         )
-        assert asked_scopes(sandbox) == dict.fromkeys([*EVERY_SCOPE, None], 1)
+        asked = [" ".join(SCOPES), *EVERY_SCOPE, None]
+        assert asked_scopes(sandbox) == dict.fromkeys(asked, 1)
 
     @pytest.mark.parametrize(
         "sandbox",
@@ -260,7 +297,7 @@ class TestTokenWithoutScope:
                 else run.errors[0]["message"]
             )
             assert re.search(
-                r"may read nothing: add at least one of the scopes .*\(Setup >", message
+                r"holds none of the scopes that open a list: add at least .*\(Setup >", message
             )
             assert all(scope in message for scope in SCOPES)
         asked = [ALL_AT_ONCE, *EVERY_SCOPE, None]
@@ -276,6 +313,25 @@ class TestTokenWithoutScope:
             [*streams_of(SCOPES), "workers"]
         )
 
+    @every_refusal
+    def test_of_a_scope_that_opens_no_list_is_told_whatever_the_instance_lacks(
+        self, sandbox: Sandbox, waits: Waits
+    ) -> None:
+        hold_only(sandbox, ["core.opens.nothing"])
+        for resource in ("workers", "data_file_sources", "invoices"):
+            sandbox.faults.add(Fault("status", status=404, resource=resource))
+        message = check(sandbox.config()).connection_status["message"]
+        assert "holds none of the scopes that open a list: add at least one" in message
+        assert discover(sandbox.config()).errors[0]["message"] == message
+
+    @pytest.mark.parametrize(
+        "sandbox", [{"missing_scope": Refusal(403, "html")}], indirect=True, ids=["firewall"]
+    )
+    def test_names_what_stands_in_front_of_coupa(self, sandbox: Sandbox) -> None:
+        sandbox.faults.add(Fault("status", status=403, body="html"))
+        message = check(sandbox.config()).connection_status["message"]
+        assert "answers with a web page (HTTP 403) instead of Coupa's API" in message
+
     @pytest.mark.parametrize("sandbox", [{}], indirect=True, ids=["one fails"])
     def test_is_no_reason_to_hide_a_stream_that_fails(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("status", status=503, resource="expense_reports"))
@@ -289,7 +345,7 @@ def test_a_client_without_any_scope_is_told_so() -> None:
         sandbox.revoke(*ALL_SCOPES)
         status = check(sandbox.config()).connection_status
         assert status["status"] == "FAILED"
-        assert "accepts the credentials, but the OAuth client may read nothing" in status["message"]
+        assert "holds none of the scopes that open a list: add at least" in status["message"]
 
 
 def test_either_of_two_scopes_opens_a_stream() -> None:

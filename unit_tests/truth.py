@@ -10,9 +10,10 @@ from typing import Any
 from airbyte_cdk.models import AirbyteStreamStatus
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
-from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, final_states, records_by_stream
+from integration_tests.harness import ALL_STREAMS, final_states, records_by_stream
 from integration_tests.reference.manifest import STREAMS, StreamRow
 from integration_tests.sandbox import Dialect, Record, Sandbox
+from unit_tests.conventions.schemas import load
 
 UNLIMITED = Dialect(rate_limit=None)
 
@@ -42,8 +43,7 @@ def underscored(value: Any) -> Any:
 
 def truth(sandbox: Sandbox, stream: str) -> dict[int, Record]:
     """The records of a stream by id, as they are now and as messages print them."""
-    records = sandbox.tables[RESOURCE_OF[stream]].records()
-    return {record["id"]: as_message(record) for record in records}
+    return {record["id"]: record for record in truth_of(sandbox, stream)}
 
 
 def lists_in(record: Record, path: list[str], added: Mapping[str, Any]) -> Iterator[Record]:
@@ -67,23 +67,78 @@ def lists_in(record: Record, path: list[str], added: Mapping[str, Any]) -> Itera
 def rows_of(stream: StreamRow, record: Record) -> list[Record]:
     """What a stream makes of a record of Coupa, as messages print it: rows of a child table, or the
     record itself."""
+    return [with_ids(stream, row) for row in _rows_of(stream, record)]
+
+
+def with_ids(stream: StreamRow, row: Record) -> Record:
+    """A row with the ids of what it refers to, where the schema has columns for them."""
+    properties = load(stream.schema)["properties"]
+    found = {
+        f"{name}_id": value["id"]
+        for name, value in row.items()
+        if isinstance(value, dict)
+        and isinstance(value.get("id"), int)
+        and f"{name}_id" in properties
+        and "id" in properties.get(name, {}).get("properties", {})
+    }
+    return {**found, **row}
+
+
+def _rows_of(stream: StreamRow, record: Record) -> list[Record]:
+    if stream.path == "purchase_order_revisions":
+        record = revision(record)
     if not stream.rows:
         return [as_message(record)]
-    added = {
-        f"{stream.parent}_id": record["id"],
-        f"{stream.parent}_updated_at": record["updated-at"],
-    }
+    added = {f"{stream.parent}_id": record["id"]}
+    if stream.cursor:
+        added[f"{stream.parent}_updated_at"] = record["updated-at"]
     return [as_message(row) for row in lists_in(record, stream.rows.split("."), added)]
+
+
+def revision(record: Record) -> Record:
+    """A revision of the sandbox's table with its changes in one column, and each as a row."""
+    head = {"id", "created-at", "revision-record", "purchase-order-id"}
+    changes = underscored({key: value for key, value in record.items() if key not in head})
+    found: list[Record] = []
+
+    def look(value: Any, path: str, id: Any) -> None:
+        if isinstance(value, list):
+            for place, item in enumerate(value):
+                look(item, f"{path}/{place}", id)
+        elif isinstance(value, dict) and "from" not in value:
+            for key, item in value.items():
+                look(item, f"{path}/{key}", value.get("id", id))
+        elif isinstance(value, dict):
+            texts = {
+                side: text if text is None or isinstance(text, str) else compact(text)
+                for side, text in value.items()
+            }
+            found.append(
+                {
+                    "path": path,
+                    "from_value": texts["from"],
+                    "to_value": texts["to"],
+                    "object_id": id,
+                }
+            )
+
+    look(changes, "", record["purchase-order-id"])
+    row = {key: value for key, value in record.items() if key in head}
+    return {**row, "changes": changes, "changed_fields": found}
+
+
+def compact(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def truth_of(sandbox: Sandbox, name: str) -> list[Record]:
     """The records of any stream, as they are now and as messages print them."""
     stream = next(stream for stream in STREAMS if stream.name == name)
     table = sandbox.tables[stream.path]
-    rows = [row for record in table.records() for row in rows_of(stream, record)]
+    rows = [row for record in table.records() for row in _rows_of(stream, record)]
     if stream.nested:
-        return [{f"{stream.parent}_id": table.owners[row["id"]], **row} for row in rows]
-    return rows
+        rows = [{f"{stream.parent}_id": table.owners[row["id"]], **row} for row in rows]
+    return [with_ids(stream, row) for row in rows]
 
 
 def in_order(record: Record) -> str:
@@ -102,13 +157,13 @@ def instant(record: Record) -> datetime:
 
 
 def cursors(output: EntrypointOutput) -> dict[str, datetime]:
-    """The cursor in the last state of each stream."""
+    """The cursor in the last state of each stream; a first sync that was stopped has none."""
     found = {}
     for message in final_states(output):
         assert message.stream is not None
         assert message.stream.stream_state is not None
         state = vars(message.stream.stream_state)
-        if state:
+        if "updated_at" in state:
             found[message.stream.stream_descriptor.name] = datetime.strptime(
                 state["updated_at"], "%Y-%m-%dT%H:%M:%S%z"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timezone, tzinfo
 
@@ -12,8 +12,8 @@ from .blueprint import Record, encode
 from .dialect import Dialect
 from .faults import OVER_PAGE_EXTRA, PAGES
 from .oauth import Token
-from .query import BadQuery, Query, parse_parameters, parse_query, project, select
-from .reply import XML, Reply, bad_request, not_found, refuse
+from .query import BadQuery, Query, is_hidden, parse_parameters, parse_query, project, select
+from .reply import XML, Reply, bad_request, no_results, not_found, refuse
 from .table import Row, Table
 from .xml import list_to_xml, record_to_xml
 from .zones import zone_of
@@ -46,17 +46,36 @@ def answer(call: Call) -> Reply:
         return refusal
     as_xml = "application/json" not in call.accept.lower()
     try:
-        parameters = parse_parameters(call.query)
         with call.table.lock:
             if call.owner is not None and not call.table.has_parent(call.owner):
                 return not_found(as_xml=as_xml)
-            query = parse_query(parameters, call.table, call.dialect)
-            query = replace(query, owner=call.owner)
+            query = _query(call)
             if call.id is not None:
                 return _show(call, query, as_xml)
             return _list(call, query, as_xml)
     except BadQuery as error:
         return bad_request(call.table.resource.object_name, [error.text], as_xml=as_xml)
+
+
+def held(call: Call) -> Collection[int]:
+    """The ids of the records of which a call asks for more than the id; none if it is refused."""
+    if _refusal(call) is not None:
+        return ()
+    try:
+        with call.table.lock:
+            query = _query(call)
+            if query.asks_for_ids_alone:
+                return ()
+            if call.id is not None:
+                return (int(call.id),)
+            return [row.id for row in select(call.table, query, call.dialect)]
+    except BadQuery:
+        return ()
+
+
+def _query(call: Call) -> Query:
+    query = parse_query(parse_parameters(call.query), call.table, call.dialect)
+    return replace(query, owner=call.owner)
 
 
 def _refusal(call: Call) -> Reply | None:
@@ -80,10 +99,13 @@ def _list(call: Call, query: Query, as_xml: bool) -> Reply:
     rows = select(call.table, query, call.dialect)
     kept = call.dialect.response_filter.get(call.table.resource.path)
     plain = query.fields is None and query.return_object == "full" and kept is None
+    if not rows and not as_xml and call.dialect.no_match == "not_found":
+        return no_results()
     if plain and not as_xml and call.page_fault is None:
-        body = b",".join([_render(call, row) for row in rows])
-        return Reply(200, b"[" + body + b"]", rows=len(rows))
-    records = [project(json.loads(_render(call, row)), query, kept) for row in rows]
+        printed = [_render(call, row) for row in rows]
+        if not any(_has_deleted_lines(call, text) for text in printed):
+            return Reply(200, b"[" + b",".join(printed) + b"]", rows=len(rows))
+    records = [project(_record(call, row, query), query, kept) for row in rows]
     if call.page_fault is not None:
         records = PAGES[call.page_fault](records)
     if not as_xml:
@@ -96,17 +118,39 @@ def _list(call: Call, query: Query, as_xml: bool) -> Reply:
 def _show(call: Call, query: Query, as_xml: bool) -> Reply:
     number = call.id or ""
     row = call.table.row(int(number)) if number.isdigit() else None
-    if row is None:
+    if row is None or is_hidden(row, call.dialect):
         return not_found(as_xml=as_xml)
     kept = call.dialect.response_filter.get(call.table.resource.path)
-    record: Record = project(json.loads(_render(call, row)), query, kept)
+    record: Record = project(_record(call, row, query), query, kept)
     if as_xml:
         return Reply(200, record_to_xml(call.table.resource.xml_root, record), XML, rows=1)
     return Reply(200, encode(record), rows=1)
 
 
+def _has_deleted_lines(call: Call, printed: bytes) -> bool:
+    return call.table.resource.path == "purchase_orders" and b'"deleted":true' in printed
+
+
+def _record(call: Call, row: Row, query: Query) -> Record:
+    """The row as the instance prints it in full; deleted order lines are left out or marked."""
+    printed = _render(call, row)
+    record: Record = json.loads(printed)
+    if _has_deleted_lines(call, printed):
+        play = call.dialect.deleted_lines
+        lines = [
+            {**line, "status": "deleted"} if play == "status" and line.get("deleted") else line
+            for line in record["order-lines"]
+            if not line.get("deleted") or (query.shows_deleted_lines and play != "ignored")
+        ]
+        if play == "status":
+            lines = [{key: line[key] for key in line if key != "deleted"} for line in lines]
+        record["order-lines"] = lines
+    return record
+
+
 def _render(call: Call, row: Row) -> bytes:
-    return call.table.render(row, _zone(call))
+    body, printed = call.table.render(row, _zone(call)), call.table.resource.printed
+    return body if printed is None else encode(printed(json.loads(body)))
 
 
 def _zone(call: Call) -> tzinfo | None:

@@ -50,6 +50,11 @@ def amount(number: int = 0) -> str:
     return f"\ue000amount:{number}\ue001"
 
 
+def padding(size: int) -> str:
+    """A text of `size` bytes, made when the row is printed: huge records cost no memory at rest."""
+    return f"\ue000padding:{size}\ue001"
+
+
 def encode(value: object) -> bytes:
     """JSON as Coupa sends it: compact, UTF-8, not escaped to ASCII."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
@@ -81,6 +86,17 @@ class Blueprint:
             self._pieces.append(b"")
             position = match.end()
         self._pieces.append(text[position:].encode())
+
+    def record(self) -> Record:
+        """The record with its open places."""
+        pieces = self._pieces.copy()
+        for index, kind, argument in self._slots:
+            is_whole = kind in ("child", "created", "updated")
+            slot = f"#{kind}:{argument}" if is_whole else f"{kind}:{argument}"
+            slot = f"\ue000{slot}\ue001"
+            pieces[index] = (f'"{slot}"' if is_whole else slot).encode()
+        record: Record = json.loads(b"".join(pieces))
+        return record
 
     def render(self, row_id: int, created: int | None, updated: int | None, zone: tzinfo) -> bytes:
         """The record as JSON bytes. `created` and `updated` are seconds since 1970."""
@@ -127,10 +143,15 @@ def _fill_amount(row: _Values, number: int) -> str:
     return f"{cents // 100}.{cents % 100:02d}"
 
 
+def _fill_padding(row: _Values, size: int) -> str:
+    return "x" * size
+
+
 _FILL: dict[str, Callable[[_Values, int], str]] = {
     "child": _fill_child,
     "idtext": _fill_text,
     "created": _fill_created,
     "updated": _fill_updated,
     "amount": _fill_amount,
+    "padding": _fill_padding,
 }

@@ -112,11 +112,11 @@ def _dialect(sandbox: Sandbox, arguments: Arguments) -> object:
     """{switch: value} -> {}. Refusals and the rate limit are objects of their fields."""
     changes = dict(arguments)
     for name, value in changes.items():
-        if name == "rate_limit" and value is not None:
+        if name in ("rate_limit", "token_limit") and value is not None:
             changes[name] = RateLimit(**value)
         elif name == "response_filter":
             changes[name] = {path: frozenset(keys) for path, keys in value.items()}
-        elif isinstance(value, Mapping):
+        elif isinstance(value, Mapping) and name != "page_caps":
             changes[name] = Refusal(**value)
     sandbox.dialect = sandbox.dialect.but(**changes)
     return {}

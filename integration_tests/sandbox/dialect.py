@@ -39,6 +39,13 @@ class Dialect:
 
     page_cap: int = 50
     """Default and largest page. Coupa documents 50; an instance may serve fewer."""
+    page_caps: Mapping[str, int] = field(default_factory=dict)
+    """Resource -> its own cap; lists below single records are resources of their own."""
+    hidden_every: int = 0
+    """Rows whose id is a multiple of it are counted and then left out, as where a user may not see
+    them: pages become shorter than the limit in the middle of a list."""
+    no_match: Literal["empty", "not_found"] = "empty"
+    """A JSON list without rows: `[]`, or 404 "No results match your search criteria"."""
     over_cap: Literal["cut", "refused"] = "cut"
     """A `limit` above the cap."""
     max_offset: int | None = None
@@ -52,15 +59,28 @@ class Dialect:
     id_filter: Play = "honoured"
     """`id[gt]` and the other range operators on id."""
     updated_at_filter: Play = "honoured"
+    blank_time: Play = "honoured"
+    """`blank` on date-times, which Coupa's pages 0007 and 0014 tell in two ways."""
+    filter_zone: float | None = None
+    """Hours east of UTC in which times of filters are read whatever their offset; None honours it.
+    """
     unknown_parameter: Literal["ignored", "refused"] = "ignored"
     bad_datetime: Literal["refused", "best_effort"] = "refused"
     """A date-time that is not ISO 8601, such as one whose raw `+` became a space."""
     fields: Play = "honoured"
     nested_fields: Literal["whole", "ids", "refused"] = "whole"
     """What comes of an object or list that `fields` names without saying what of it."""
+    fields_depth: int | None = None
+    """Levels of objects that come with `fields`; what lies deeper is left out. None for all."""
+    fields_join: Literal["outer", "inner"] = "outer"
+    """Whether records come that lack an association that `fields` names; "inner" hides them."""
     return_object: Play = "honoured"
     response_filter: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Resource -> top-level keys (dashed) kept by the admin's default API response filter."""
+    deleted_lines: Literal["flag", "status", "ignored", "refused"] = "flag"
+    """`show_deleted_lines=true` for purchase orders: lines marked `"deleted": true` in their record
+    come with that flag, or with the status "deleted"; or the parameter does nothing, or gives 400.
+    """
 
     missing_token: Refusal = Refusal(401)
     missing_scope: Refusal = Refusal(403)
@@ -72,6 +92,11 @@ class Dialect:
     """Seconds. Coupa documents `expires_in` 86399."""
     token_warmup: float = 0.0
     """Seconds until a new token is accepted. Coupa advises to wait five seconds."""
+    newest_token_only: bool = False
+    """Whether a new token ends all earlier ones of its client."""
+    token_limit: RateLimit | None = None
+    """Token requests beyond it are refused as `access_denied`."""
+    too_many_tokens: Refusal = Refusal(400)
 
     refresh_token: Literal["kept", "repeated", "rotated"] = "kept"
     """What comes with a renewed token: no refresh token, the same, or one that replaces it."""
@@ -87,6 +112,8 @@ class Dialect:
 
     offsets: Literal["per_record", "per_answer", "utc"] = "per_record"
     """Zone of printed times: the record's own, one for each answer, or UTC."""
+    compression: Literal["none", "gzip"] = "none"
+    """What bodies come in where the client accepts it."""
 
     def but(self, **changes: Any) -> Dialect:
         """The same instance with some switches changed."""
@@ -133,5 +160,6 @@ def interesting_dialects() -> dict[str, Dialect]:
         "Retry-After in seconds": usual.but(retry_after="seconds"),
         "Retry-After as date": usual.but(retry_after="date"),
         "429 is html": usual.but(rate_limited=Refusal(429, "html")),
+        "only the newest token is valid": usual.but(newest_token_only=True),
         "tokens count for the rate limit": usual.but(counts_token_requests=True),
     }

@@ -9,7 +9,7 @@ from functools import lru_cache
 from random import Random
 from typing import Literal
 
-from .blueprint import Blueprint, Record
+from .blueprint import Blueprint, Record, padding
 from .documented import documented_records
 from .generators.complete import complete
 from .resources import Resource
@@ -22,6 +22,7 @@ instants, dealt out in turn."""
 HISTORY = timedelta(days=730)
 NEWEST = timedelta(minutes=5)
 _POOL_BYTES = 2_000_000
+_LARGEST_BODY = 100_000
 _FIRST_ID = 1_000
 _LARGEST_GAP = 9
 _JITTER = 0.3
@@ -33,7 +34,8 @@ class Plan:
 
     rows: int
     size: int | None = None
-    """Bytes of a record; None for the resource's default."""
+    """Bytes of a record; None for the resource's default. Of more than 100 KB (attachments printed
+    as text, say), the rest is one long text."""
     spread: Spread = "even"
     documented: bool = False
     """Begin with the records Coupa documents; they count among `rows`."""
@@ -72,6 +74,11 @@ def _pool(resource: Resource, size: int, seed: int) -> Pool:
 
 def _bodies(resource: Resource, size: int, seed: int) -> list[Record]:
     """Bodies of `size` bytes on average that together have every field of the schema."""
+    if size > _LARGEST_BODY:
+        rest = padding(size - _LARGEST_BODY)
+        return [
+            body | {resource.edited_key: rest} for body in _bodies(resource, _LARGEST_BODY, seed)
+        ]
     number = max(4, min(64, _POOL_BYTES // size))
     room = size
     for _ in range(2):  # again with less room, where the missing fields take much

@@ -7,7 +7,7 @@ rows of a page, WIRES change how the answer is sent. The kind "latency" only wai
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -24,9 +24,9 @@ class Fault:
 
     Kinds: latency (waits `seconds`, combines with others); status (`status`, `body`,
     `retry_after`); html_200, xml_200, invalid_json, empty_body, object, null, wrong_content_type;
-    redirect (to `location`: "same", "other" for another host, "login", or an URL); truncated, drop,
-    drop_midway; slow_head, slow_drip (take `seconds`); over_page, unordered, duplicated,
-    missing_id, missing_cursor.
+    oversized (the answer, with `size` blanks behind it); redirect (to `location`: "same", "other"
+    for another host, "login", or an URL); truncated, drop, drop_midway; slow_head, slow_drip (take
+    `seconds`); over_page, unordered, duplicated, missing_id, missing_cursor.
 
     `body` is a kind (json, html, empty, echo: a page that shows the request with its headers) or,
     if it is none of these, the body itself. `headers` are added to the answer.
@@ -44,7 +44,15 @@ class Fault:
     """Leave that many matching requests alone first."""
     when: Callable[[RequestRecord], bool] | None = None
     """Which requests; sees them as they arrive, before there is a status."""
+    ids: Collection[int] = ()
+    """Only requests for records of which more than `bearable` have these ids, be it as a page or as
+    one record. Requests for ids alone do not count. Heavy documents have a `bearable`, a record
+    that cannot be printed has none."""
+    bearable: int = 0
+    owners: Collection[int] = ()
+    """Only the lists below these records."""
     seconds: float = 0.0
+    size: int = 0
     status: int = 500
     retry_after: int | str | None = None
     """Seconds, or "date" for a date two seconds ahead, or the header's text."""
@@ -69,6 +77,8 @@ class Scene:
     """The sandbox's own `http://localhost:PORT`."""
     real: Callable[[], Reply]
     """Makes the answer that would be given without the fault."""
+    now: datetime
+    """The present by the sandbox's clock."""
 
 
 class Faults:
@@ -89,14 +99,19 @@ class Faults:
         with self._lock:
             self._armed.clear()
 
-    def draw(self, request: RequestRecord) -> tuple[float, Fault | None]:
-        """Seconds to wait before answering this request, and the other fault to play on it."""
+    def draw(
+        self, request: RequestRecord, held: Callable[[], Collection[int]] = tuple
+    ) -> tuple[float, Fault | None]:
+        """Seconds to wait before answering this request, and the other fault to play on it.
+
+        `held` gives the ids of the records that the request asks for in more than their ids.
+        """
         wait = 0.0
         chosen: Fault | None = None
         with self._lock:
             for armed in self._armed:
                 latency = armed.fault.kind == "latency"
-                if (latency or chosen is None) and armed.applies(request, self._random):
+                if (latency or chosen is None) and armed.applies(request, held, self._random):
                     if latency:
                         wait += armed.fault.seconds
                     else:
@@ -112,7 +127,9 @@ class _Armed:
         self.seen = 0
         self.played = 0
 
-    def applies(self, request: RequestRecord, random: Random) -> bool:
+    def applies(
+        self, request: RequestRecord, held: Callable[[], Collection[int]], random: Random
+    ) -> bool:
         fault = self.fault
         if fault.resource is None:
             mine = request.resource is not None and request.resource != "oauth"
@@ -120,7 +137,11 @@ class _Armed:
             mine = request.resource == fault.resource
         if not mine or (fault.when is not None and not fault.when(request)):
             return False
+        if fault.owners and request.owner not in fault.owners:
+            return False
         if fault.times is not None and self.played >= fault.times:
+            return False
+        if fault.ids and sum(id in fault.ids for id in held()) <= fault.bearable:
             return False
         self.seen += 1
         if self.seen <= fault.after or (fault.rate < 1.0 and random.random() >= fault.rate):
@@ -147,14 +168,14 @@ def _status(fault: Fault, scene: Scene) -> Reply:
         body = fault.body if isinstance(fault.body, bytes) else fault.body.encode()
         reply = Reply(fault.status, body)
     if fault.retry_after is not None:
-        reply.headers["Retry-After"] = retry_after_text(fault.retry_after)
+        reply.headers["Retry-After"] = retry_after_text(fault.retry_after, scene.now)
     return reply
 
 
-def retry_after_text(value: int | str, *, ahead: float = 2.0) -> str:
+def retry_after_text(value: int | str, now: datetime, *, ahead: float = 2.0) -> str:
     """The value of a Retry-After header; "date" means that many seconds ahead, as an HTTP date."""
     if value == "date":
-        moment = datetime.now(timezone.utc) + timedelta(seconds=ahead + 0.999)
+        moment = now.astimezone(timezone.utc) + timedelta(seconds=ahead + 0.999)
         return format_datetime(moment.replace(microsecond=0), usegmt=True)
     return str(value)
 
@@ -190,6 +211,12 @@ def _wrong_content_type(fault: Fault, scene: Scene) -> Reply:
     return reply
 
 
+def _oversized(fault: Fault, scene: Scene) -> Reply:
+    reply = scene.real()
+    reply.body += b" " * fault.size
+    return reply
+
+
 def _redirect(fault: Fault, scene: Scene) -> Reply:
     places = {
         "same": scene.target,
@@ -209,6 +236,7 @@ ANSWERS: Mapping[str, Callable[[Fault, Scene], Reply]] = {
     "object": _object,
     "null": _null,
     "wrong_content_type": _wrong_content_type,
+    "oversized": _oversized,
     "redirect": _redirect,
 }
 

@@ -11,22 +11,23 @@ _ISO = re.compile(
 )
 
 
-def parse_instant(text: str) -> int | None:
+def parse_instant(text: str, *, zone: float | None = None) -> int | None:
     """Microseconds since 1970 of an ISO 8601 date-time, None if `text` is none.
 
-    A date alone is midnight UTC (doc 0014); a time without zone is taken as UTC.
+    A date alone is midnight UTC (doc 0014); a time without zone is taken as UTC. `zone` is a number
+    of hours east of UTC that takes the place of every offset in `text`.
     """
     match = _ISO.fullmatch(text)
     if match is None:
         return None
-    year, month, day, hour, minute, second, fraction, zone = match.groups()
+    year, month, day, hour, minute, second, fraction, offset = match.groups()
     try:
         moment = datetime(
             int(year), int(month), int(day), int(hour or 0), int(minute or 0), int(second or 0)
         )
     except ValueError:
         return None
-    moment -= _offset(zone)
+    moment -= _offset(offset) if zone is None else timedelta(hours=zone)
     seconds = int(moment.replace(tzinfo=timezone.utc).timestamp())
     return seconds * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6])
 

@@ -76,6 +76,12 @@ class TokenDesk:
             signed_in, refresh_token = use({**form, "client_id": client_id}, dialect)
             scopes, sign_in = set(signed_in.scopes), signed_in.number
         with self._lock:
+            if dialect.newest_token_only:
+                self._tokens = {
+                    text: token
+                    for text, token in self._tokens.items()
+                    if token.client_id != client_id
+                }
             if dialect.renewal_ends_tokens and sign_in is not None:
                 self._tokens = {
                     text: token for text, token in self._tokens.items() if token.sign_in != sign_in

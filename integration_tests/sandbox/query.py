@@ -20,6 +20,7 @@ from .table import Row, Table
 _PARAMETER = re.compile(r"([\w-]+)((?:\[[\w-]*\])*)")
 _DECIMAL = re.compile(r"-?\d+\.\d+")
 _RANGES = frozenset({"gt", "lt", "gt_or_eq", "lt_or_eq"})
+_TIMES = (("updated_at",), ("created_at",))
 _RESERVED = frozenset({"limit", "offset", "order_by", "dir", "fields", "return_object", "filter"})
 
 Comparable = Any
@@ -76,6 +77,16 @@ class Query:
     """The record below which the list is; None for a list of its own."""
     nested_fields: str = "whole"
     """See Dialect."""
+    fields_depth: int | None = None
+    """See Dialect."""
+    needed: tuple[str, ...] = ()
+    """Associations (underscored) without which a record does not come."""
+    shows_deleted_lines: bool = False
+
+    @property
+    def asks_for_ids_alone(self) -> bool:
+        """Whether nothing but the ids of records is wanted."""
+        return self.fields == ("id",) or self.return_object == "limited"
 
 
 def parse_parameters(raw: str) -> list[tuple[str, str]]:
@@ -91,6 +102,11 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
         if name.replace("-", "_") in _RESERVED:
             single[name.replace("-", "_")] = value
             continue
+        if name == "show_deleted_lines" and table.resource.path == "purchase_orders":
+            if dialect.deleted_lines == "refused":
+                raise BadQuery(f"{name} is not supported")
+            single[name] = value
+            continue
         condition = _condition(name, value)
         if not table.knows(condition.path):
             if dialect.unknown_parameter == "refused":
@@ -99,15 +115,19 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
         if _obeyed(_play_of(condition, dialect), name):
             conditions.append(condition)
     order_by, descending = _order(single, table, dialect)
+    fields = _fields(single.get("fields"), dialect)
     return Query(
         conditions=tuple(conditions),
-        limit=_limit(single.get("limit"), dialect),
+        limit=_limit(single.get("limit"), _page_cap(table, dialect), dialect),
         offset=_offset(single.get("offset"), dialect),
         order_by=order_by,
         descending=descending,
-        fields=_fields(single.get("fields"), dialect),
+        fields=fields,
         return_object=_return_object(single.get("return_object"), dialect),
         nested_fields=dialect.nested_fields,
+        fields_depth=dialect.fields_depth,
+        needed=_needed(fields, table) if dialect.fields_join == "inner" else (),
+        shows_deleted_lines=single.get("show_deleted_lines") == "true",
     )
 
 
@@ -124,6 +144,8 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
             rows = filter(lambda row: table.owners[row.id] == query.owner, rows)
         for condition in rest:
             rows = filter(_row_test(condition, table, dialect), rows)
+        if query.needed:
+            rows = filter(lambda row: _has_all(json.loads(table.render(row)), query.needed), rows)
         return rows
 
     def ordered() -> list[Row]:
@@ -132,9 +154,17 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
         return sorted(matching(), key=_sort_key(query.order_by, table), reverse=query.descending)
 
     if query.order_by == "id" and not query.descending and not query.offset:
-        return list(islice(matching(), query.limit))
-    key = (query.owner, query.conditions, query.order_by, query.descending, dialect.bad_datetime)
-    return table.ordered(key, ordered)[query.offset : query.offset + query.limit]
+        page = list(islice(matching(), query.limit))
+    else:
+        order = (query.order_by, query.descending)
+        key = (query.owner, query.conditions, query.needed, order, *_time_rules(dialect))
+        page = table.ordered(key, ordered)[query.offset : query.offset + query.limit]
+    return [row for row in page if not is_hidden(row, dialect)]
+
+
+def is_hidden(row: Row, dialect: Dialect) -> bool:
+    """Whether the user may not see a row."""
+    return bool(dialect.hidden_every) and row.id % dialect.hidden_every == 0
 
 
 def project(record: Record, query: Query, kept: frozenset[str] | None) -> Record:
@@ -144,7 +174,8 @@ def project(record: Record, query: Query, kept: frozenset[str] | None) -> Record
     `fields` or `return_object` takes its place.
     """
     if query.fields is not None:
-        return _pick(record, query.fields, query.nested_fields)
+        picked = _pick(record, query.fields, query.nested_fields)
+        return picked if query.fields_depth is None else _cut(picked, query.fields_depth)
     if query.return_object == "limited":
         return {"id": record["id"]} if "id" in record else {}
     if query.return_object == "shallow":
@@ -175,8 +206,10 @@ def _is_operator(parts: Sequence[str]) -> bool:
 def _play_of(condition: Condition, dialect: Dialect) -> Play:
     if condition.path == ("id",) and condition.operator in _RANGES:
         return dialect.id_filter
-    if condition.path == ("updated_at",):
+    if condition.path == ("updated_at",) and dialect.updated_at_filter != "honoured":
         return dialect.updated_at_filter
+    if condition.path in _TIMES and condition.operator == "blank":
+        return dialect.blank_time
     return "honoured"
 
 
@@ -186,15 +219,19 @@ def _obeyed(play: Play, name: str) -> bool:
     return play == "honoured"
 
 
-def _limit(text: str | None, dialect: Dialect) -> int:
+def _page_cap(table: Table, dialect: Dialect) -> int:
+    return dialect.page_caps.get(table.resource.path, dialect.page_cap)
+
+
+def _limit(text: str | None, cap: int, dialect: Dialect) -> int:
     if text is None:
-        return dialect.page_cap
+        return cap
     limit = _whole(text, "limit")
     if limit < 1:
         raise BadQuery("limit must be greater than 0")
-    if limit > dialect.page_cap and dialect.over_cap == "refused":
-        raise BadQuery(f"limit must be at most {dialect.page_cap}")
-    return min(limit, dialect.page_cap)
+    if limit > cap and dialect.over_cap == "refused":
+        raise BadQuery(f"limit must be at most {cap}")
+    return min(limit, cap)
 
 
 def _offset(text: str | None, dialect: Dialect) -> int:
@@ -238,6 +275,20 @@ def _fields(text: str | None, dialect: Dialect) -> tuple[Any, ...] | None:
     return tuple(fields)
 
 
+def _needed(fields: Sequence[Any] | None, table: Table) -> tuple[str, ...]:
+    names = {
+        name for entry in fields or () for name in ([entry] if isinstance(entry, str) else entry)
+    }
+    dashless = {name.replace("-", "_") for name in names} - {"custom_fields"}
+    return tuple(sorted(name for name in dashless if table.is_association(name)))
+
+
+def _has_all(record: Record, names: Sequence[str]) -> bool:
+    return all(
+        any(value not in (None, [], {}) for value in _values(record, (name,))) for name in names
+    )
+
+
 def _return_object(text: str | None, dialect: Dialect) -> str:
     if text is None or not _obeyed(dialect.return_object, "return_object"):
         return "full"
@@ -272,7 +323,7 @@ def _id_bounds(
 
 def _row_test(condition: Condition, table: Table, dialect: Dialect) -> Callable[[Row], bool]:
     compare = _COMPARE.get(condition.operator)
-    if compare is not None and condition.path in (("updated_at",), ("created_at",)):
+    if compare is not None and condition.path in _TIMES:
         wanted = _instant(condition.wanted, dialect)
         if condition.path == ("updated_at",):
             return lambda row: row.updated is not None and compare(row.updated * 1_000_000, wanted)
@@ -342,8 +393,13 @@ def _alike(value: Any, wanted: str, dialect: Dialect) -> tuple[Comparable, Compa
     return (value, wanted) if instant is None else (instant, _instant(wanted, dialect))
 
 
+def _time_rules(dialect: Dialect) -> tuple[object, ...]:
+    """What decides how times of filters are read."""
+    return dialect.bad_datetime, dialect.filter_zone
+
+
 def _instant(text: str, dialect: Dialect) -> int:
-    instant = parse_instant(text)
+    instant = parse_instant(text, zone=dialect.filter_zone)
     if instant is None and dialect.bad_datetime == "best_effort":
         instant = guess_instant(text)
     if instant is None:
@@ -409,6 +465,19 @@ def _pick_in(value: Any, fields: Sequence[Any]) -> Any:
     if isinstance(value, list):
         return [_pick_in(element, fields) for element in value]
     return _pick(value, fields) if isinstance(value, dict) else value
+
+
+def _cut(record: Record, depth: int) -> Record:
+    """The record without what lies more than `depth` levels of objects below it."""
+    cut = {}
+    for key, value in record.items():
+        if not _is_object(value):
+            cut[key] = value
+        elif depth and isinstance(value, list):
+            cut[key] = [_cut(item, depth - 1) if isinstance(item, dict) else item for item in value]
+        elif depth:
+            cut[key] = _cut(value, depth - 1)
+    return cut
 
 
 _NATURAL_KEYS = ("id", "code", "login", "email", "number", "name", "external-src-ref")

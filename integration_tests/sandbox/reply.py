@@ -52,10 +52,18 @@ def bad_request(object_name: str, messages: Sequence[str], *, as_xml: bool = Fal
     return Reply(400, encode({"errors": {object_name: list(messages)}}))
 
 
+NO_RESULTS = "No results match your search criteria."
+
+
+def no_results() -> Reply:
+    """404 for a JSON list without rows."""
+    return Reply(404, encode({"errors": {"base": [NO_RESULTS]}}))
+
+
 def not_found(*, as_xml: bool = False) -> Reply:
     """404 for an unknown path or id."""
     if as_xml:
-        return Reply(404, errors_to_xml(["No results match your search criteria."]), XML)
+        return Reply(404, errors_to_xml([NO_RESULTS]), XML)
     return Reply(404, encode({"errors": {"base": ["The record or page was not found."]}}))
 
 

@@ -37,6 +37,8 @@ class RequestRecord:
     ended: float | None = None
     bytes: int | None = None
     """Length of the answer's body."""
+    owner: int | None = None
+    """The id of the record below which the list is."""
     fault: str | None = None
     """Kind of the fault that was played on this request."""
 

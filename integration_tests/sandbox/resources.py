@@ -20,6 +20,7 @@ from .blueprint import Record
 from .generators.expenses import expense_line, expense_report
 from .generators.from_schema import FromSchema, Schema, schema, text_attribute
 from .generators.invoices import invoice
+from .generators.revisions import printed, revision
 from .generators.users import user
 
 _MANIFEST = Path(__file__).resolve().parents[2] / "source_coupa" / "manifest.yaml"
@@ -48,6 +49,8 @@ class Resource:
     without those that the connector adds."""
     updates: bool = True
     """Whether records have `updated-at`."""
+    printed: Callable[[Record], Record] | None = None
+    """Turns a record into Coupa's form, where that has its id in another place; None elsewhere."""
 
     @property
     def parent(self) -> str | None:
@@ -68,6 +71,7 @@ class Recipe:
     size: int
     generate: Callable[[Random, int], Record]
     edited_key: str
+    printed: Callable[[Record], Record] | None = None
 
 
 HAND_MADE: Mapping[str, Recipe] = MappingProxyType(
@@ -80,6 +84,8 @@ HAND_MADE: Mapping[str, Recipe] = MappingProxyType(
 )
 """By path: generators that know more than a schema says, from which all others are made."""
 
+_MADE = {**HAND_MADE, "purchase_order_revisions": Recipe(3_000, revision, "comments", printed)}
+
 
 def _resources() -> Iterator[Resource]:
     """One for each list in the manifest, in its order, lists below others last."""
@@ -90,7 +96,9 @@ def _resources() -> Iterator[Resource]:
     lists = {_path(row): row for row in rows if "rows" not in row}
     for path in sorted(lists, key=lambda path: "/:" in path):
         root = roots.get(path, path.rpartition("/")[2].replace("_", "-"))
-        children = [row for row in rows if "rows" in row and row["resource"] == path]
+        children = [
+            row for row in rows if "rows" in row and row["resource"] == path and "shape" not in row
+        ]
         yield _resource(path, lists[path], children, root)
 
 
@@ -102,6 +110,18 @@ def _path(row: Mapping[str, Any]) -> str:
 
 def _added_columns(row: Mapping[str, Any]) -> frozenset[str]:
     """What the connector adds to the records of a list, or to the rows of a child table."""
+    properties = schema(row.get("schema_file", row["name"]))["properties"]
+    ids = {
+        name
+        for name, field in properties.items()
+        if field.get("description") == f"The `id` in `{name.removesuffix('_id')}`."
+    }
+    return _added_to_rows(row) | ids
+
+
+def _added_to_rows(row: Mapping[str, Any]) -> frozenset[str]:
+    if row.get("shape") == "revision" and "rows" not in row:
+        return frozenset({"changes", "changed_fields"})
     if "rows" in row:
         outer = [key.replace("-", "_").removesuffix("s") for key in row["rows"].split(".")[:-1]]
         added = {f"{row['parent']}_id", f"{row['parent']}_updated_at", "list_position"}
@@ -145,7 +165,7 @@ def _resource(
     fields = _sent(row)
     for child in children:
         fields = _joined(fields, _in_list(child["rows"], _sent(child)))
-    made = HAND_MADE.get(path) or Recipe(
+    made = _MADE.get(path) or Recipe(
         1_000,
         FromSchema(shape, without=_added_columns(row)),
         text_attribute(shape) or "custom-text",
@@ -160,6 +180,7 @@ def _resource(
         shape=shape,
         fields=fields,
         updates="updated_at" in fields,
+        printed=made.printed,
     )
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import socket
 import sys
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from socketserver import TCPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from .api import Call, answer
+from .api import Call, answer, held
 from .blueprint import encode
 from .clients import OAuthRefused
 from .consent import CONSENT_PATH, ConsentRefused
@@ -93,6 +95,10 @@ class Handler(BaseHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
         """Keep standard error quiet; the request log holds everything."""
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The `Date` of an answer, by the sandbox's clock."""
+        return super().date_time_string(timestamp or self.server.sandbox.clock().timestamp())
+
     def _serve(self) -> None:
         started = time.monotonic()
         sandbox = self.server.sandbox
@@ -104,6 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         record, token = self._record(path, body, started)
         sandbox.requests.append(record)
         reply = self._rate_limited(record) or self._played(record, token, body)
+        self._compress(reply)
         if reply.wire != "drop":
             record.status, record.rows = reply.status, reply.rows
         record.ended = time.monotonic()
@@ -129,6 +136,7 @@ class Handler(BaseHTTPRequestHandler):
             method=self.command,
             path=path,
             resource=self._resource(path),
+            owner=_split(path).owner,
             query=dict(parse_parameters(urlsplit(self.path).query)),
             headers=headers,
             form=form,
@@ -146,29 +154,33 @@ class Handler(BaseHTTPRequestHandler):
 
     def _rate_limited(self, record: RequestRecord) -> Reply | None:
         """The refusal of a request beyond the rate limit, None for one within it."""
-        dialect = self.server.sandbox.dialect
+        sandbox, dialect = self.server.sandbox, self.server.sandbox.dialect
+        if record.resource == "oauth" and sandbox.token_bucket.take(dialect.token_limit) > 0.0:
+            denied = {"error": "access_denied", "error_description": "Too many token requests"}
+            return refuse(dialect.too_many_tokens, denied["error_description"], body=denied)
         if record.resource is None or (
             record.resource == "oauth" and not dialect.counts_token_requests
         ):
             return None
-        wait = self.server.sandbox.bucket.take(dialect.rate_limit)
+        wait = sandbox.bucket.take(dialect.rate_limit)
         if wait <= 0.0:
             return None
         reply = refuse(dialect.rate_limited, "Too many requests")
         if dialect.retry_after is not None:
             value = "date" if dialect.retry_after == "date" else 1
-            reply.headers["Retry-After"] = retry_after_text(value, ahead=wait)
+            reply.headers["Retry-After"] = retry_after_text(value, sandbox.clock(), ahead=wait)
         return reply
 
     def _played(self, record: RequestRecord, token: Token | None, body: bytes) -> Reply:
         """The answer, with faults and latency."""
         sandbox = self.server.sandbox
-        wait, fault = sandbox.faults.draw(record)
+        ids = cache(lambda: held(self._call(record, token)) if _is_list(record) else ())
+        wait, fault = sandbox.faults.draw(record, ids)
         if wait:
             record.fault = "latency"
         if wait + sandbox.latency > 0:
             time.sleep(wait + sandbox.latency)
-        if record.resource not in (None, "oauth"):
+        if _is_list(record):
             sandbox.call_back(record)
         if fault is None:
             return self._real(record, token, body)
@@ -184,6 +196,7 @@ class Handler(BaseHTTPRequestHandler):
                 raw_request=f"{self.requestline}\n{self.headers}{body.decode('utf-8', 'replace')}",
                 origin=self.server.sandbox.url,
                 real=lambda: self._real(record, token, body),
+                now=self.server.sandbox.clock(),
             )
             reply = ANSWERS[fault.kind](fault, scene)
         elif fault.kind in PAGES:
@@ -209,25 +222,28 @@ class Handler(BaseHTTPRequestHandler):
             return self._consent(record)
         if record.path == LOGIN_PATH:
             return Reply(200, html_page("Sign in"), HTML)
-        accept = self.headers.get("Accept", "")
         if record.resource is None:
-            return not_found(as_xml="application/json" not in accept)
+            return not_found(as_xml="application/json" not in self.headers.get("Accept", ""))
         if self.command != "GET":
             return Reply(405, b"", None, {"Allow": "GET"})
+        return answer(self._call(record, token, page_fault=page_fault))
+
+    def _call(
+        self, record: RequestRecord, token: Token | None, *, page_fault: str | None = None
+    ) -> Call:
         sandbox = self.server.sandbox
-        address = _split(record.path)
-        call = Call(
+        assert record.resource is not None
+        return Call(
             table=sandbox.tables[record.resource],
-            id=address.id,
-            owner=address.owner,
+            id=_split(record.path).id,
+            owner=record.owner,
             query=urlsplit(self.path).query,
-            accept=accept,
+            accept=self.headers.get("Accept", ""),
             token=token,
             dialect=sandbox.dialect,
             number=next(self.server.calls),
             page_fault=page_fault,
         )
-        return answer(call)
 
     def _token(self, record: RequestRecord, body: bytes) -> Reply:
         sandbox = self.server.sandbox
@@ -249,6 +265,13 @@ class Handler(BaseHTTPRequestHandler):
         except ConsentRefused:
             return Reply(400, html_page("This client is not known"), HTML)
         return Reply(302, b"", None, {"Location": target})
+
+    def _compress(self, reply: Reply) -> None:
+        """Pack the body if the dialect does and the client takes it."""
+        accepted = "gzip" in self.headers.get("Accept-Encoding", "")
+        if self.server.sandbox.dialect.compression == "gzip" and accepted and reply.body:
+            reply.body = gzip.compress(reply.body, compresslevel=1)
+            reply.headers["Content-Encoding"] = "gzip"
 
     def _send(self, reply: Reply) -> None:
         if reply.wire == "drop":
@@ -286,6 +309,10 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(content[start : start + step])
             self.wfile.flush()
             time.sleep(seconds / _DRIP_PIECES)
+
+
+def _is_list(record: RequestRecord) -> bool:
+    return record.resource not in (None, "oauth")
 
 
 @dataclass(frozen=True)

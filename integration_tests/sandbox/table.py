@@ -127,20 +127,34 @@ class Table:
         with self.lock:
             return {id: self._rows[id].updated for id in self._ids}
 
-    def load(self, rows: Iterable[tuple[int, datetime, datetime]]) -> None:
-        """Replace all rows by (id, created, updated); their bodies are drawn from the pool."""
+    def load(self, rows: Iterable[tuple[int, datetime | None, datetime | None]]) -> None:
+        """Replace all rows by (id, created, updated); their bodies are drawn from the pool.
+
+        A time may be None: SQL's null, which satisfies no comparison.
+        """
         with self.lock:
             self._rows = {
                 id: Row(
                     id,
-                    int(created.timestamp()),
-                    int(updated.timestamp()),
+                    second_of(created),
+                    second_of(updated),
                     self._random.choice(self._pool.blueprints),
                 )
                 for id, created, updated in rows
             }
             self._ids = sorted(self._rows)
             self._highest = max(self._ids, default=0)
+            self._changed()
+
+    def rework(self, change: Callable[[Record, int], Record]) -> None:
+        """Change the bodies that generated rows share, each with its number, before all edits."""
+        with self.lock:
+            old = self._pool.blueprints
+            new = [Blueprint(change(body.record(), number)) for number, body in enumerate(old)]
+            made = dict(zip(map(id, old), new, strict=True))
+            for row in self._rows.values():
+                row.blueprint = made.get(id(row.blueprint), row.blueprint)
+            self._pool = Pool(lambda: new)
             self._changed()
 
     def versions(self) -> dict[int, tuple[int | None, object]]:
@@ -251,6 +265,12 @@ class Table:
         """Whether a record of this table has this attribute (underscored names, outer first)."""
         name = "/".join(path)
         return name in self._attributes or name in self._pool.attributes
+
+    def is_association(self, name: str) -> bool:
+        """Whether an attribute (underscored) holds objects in some record of this table."""
+        prefix = f"{name}/"
+        known = (*self._attributes, *self._pool.attributes)
+        return any(path.startswith(prefix) for path in known)
 
     def row(self, id: int) -> Row | None:
         """The row with this id."""

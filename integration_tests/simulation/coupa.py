@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
+from dataclasses import replace
+from datetime import datetime, timedelta
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -20,7 +21,7 @@ from integration_tests.sandbox import (
 )
 
 from .destination import second
-from .scenario import NOW, SPAN, WINDOW, EditPlan, FaultPlan, Scenario, SyncPlan
+from .scenario import NOW, SPAN, EditPlan, FaultPlan, Scenario, SyncPlan
 from .streams import STREAMS
 
 BODY_BYTES = 300
@@ -74,15 +75,33 @@ def make(scenario: Scenario, clock: Callable[[], datetime]) -> Sandbox:
         moments = _moments(scenario, random, count, clock())
         ids = _ids(scenario, random, count)
         rows = [
-            (id, _creation(scenario, random, moment), moment)
+            (id, *_times(scenario, random, moment, clock()))
             for id, moment in zip(ids, moments, strict=True)
         ]
         sandbox.tables[RESOURCE_OF[stream]].load(rows)
     return sandbox
 
 
+def _times(
+    scenario: Scenario, random: Random, updated: datetime, now: datetime
+) -> tuple[datetime | None, datetime | None]:
+    """When a row was created and changed: neither, now and then, or at a time yet to come."""
+    kind = random.random()
+    if kind < scenario.nulls:
+        return None, None
+    if kind > 1 - scenario.future:
+        updated = _to_come(random, now)
+    return updated - timedelta(days=random.choice((0, 0, 10, 400))), updated
+
+
+def _to_come(random: Random, now: datetime) -> datetime:
+    return now.replace(microsecond=0) + timedelta(hours=random.choice((1, 30, 24 * 400)))
+
+
 def _bytes(scenario: Scenario, resource: str) -> int:
     """Records are small, but for those whose rows are read, or some of whose columns."""
+    if scenario.record_bytes is not None:
+        return scenario.record_bytes
     streams = [STREAMS[name] for name in scenario.streams]
     has_rows = any(s.parent is not None and s.resource == resource for s in streams)
     return BODY_BYTES_WITH_ROWS if has_rows or scenario.selects_columns else BODY_BYTES
@@ -94,19 +113,41 @@ def dialect_of(scenario: Scenario) -> Dialect:
     switches = {"rate_limit": None, **scenario.dialect}
     if scenario.is_process:
         switches["rate_limit"] = None
-    if switches["rate_limit"] is not None:
-        switches["rate_limit"] = RateLimit(**switches["rate_limit"])
+    for name in ("rate_limit", "token_limit"):
+        if switches.get(name) is not None:
+            switches[name] = RateLimit(**switches[name])
     if "bad_scope" in switches:
         switches["bad_scope"] = Refusal(**switches["bad_scope"])
     return Dialect(**switches)
 
 
-def fault_of(plan: FaultPlan) -> Fault:
-    """The sandbox's fault of a plan."""
+def faults_of(plan: SyncPlan, sandbox: Sandbox) -> list[Fault]:
+    """The sandbox's faults in a sync."""
+    return [*map(_fault, plan.faults), *(_ill(plan, sandbox))]
+
+
+def _fault(plan: FaultPlan) -> Fault:
     return Fault(**vars(plan))
 
 
+def _ill(plan: SyncPlan, sandbox: Sandbox) -> list[Fault]:
+    ids = ill_ids(plan, sandbox)
+    if plan.ill is None or not ids:
+        return []
+    return [replace(_fault(plan.ill.fault), ids=ids, bearable=plan.ill.bearable)]
+
+
+def ill_ids(plan: SyncPlan, sandbox: Sandbox) -> frozenset[int]:
+    """The records of one list with which something is wrong during a sync."""
+    if plan.ill is None or plan.ill.fault.resource is None:
+        return frozenset()
+    ids = sandbox.tables[plan.ill.fault.resource].ids()
+    return frozenset(ids[int(place * (len(ids) - 1))] for place in plan.ill.places if ids)
+
+
 def _ids(scenario: Scenario, random: Random, count: int) -> list[int]:
+    if scenario.ids == "uneven":
+        return _uneven_ids(random, count)
     first, largest_step = {
         "dense": (1, 1),
         "gaps": (1_000, 9),
@@ -120,6 +161,18 @@ def _ids(scenario: Scenario, random: Random, count: int) -> list[int]:
     return ids
 
 
+def _uneven_ids(random: Random, count: int) -> list[int]:
+    """Blocks of neighbours, with up to a thousand million unused ids between one and the next."""
+    ids: list[int] = []
+    first = 0
+    while len(ids) < count:
+        first += int(10 ** random.uniform(0, 9))
+        block = int(10 ** random.uniform(0, 2.7))
+        ids += range(first, first + block)
+        first += block
+    return ids[:count]
+
+
 def _moments(scenario: Scenario, random: Random, count: int, now: datetime) -> list[datetime]:
     moments = [_moment(scenario, random, now) for _ in range(count)]
     if scenario.times == "like_ids" and moments:
@@ -131,19 +184,9 @@ def _moments(scenario: Scenario, random: Random, count: int, now: datetime) -> l
 
 def _moment(scenario: Scenario, random: Random, now: datetime) -> datetime:
     newest = now.replace(microsecond=0) - timedelta(seconds=1)
-    start = scenario.syncs[0].start_date
-    begin = (
-        datetime.fromisoformat(start.replace("Z", "+00:00"))
-        if start
-        else datetime(2006, 1, 1, tzinfo=timezone.utc)
-    )
     kind = scenario.times
     if kind == "one_time" and random.random() < 0.9:
         moment = newest - timedelta(days=40)
-    elif kind == "edges":
-        edges = max((newest - begin) // WINDOW, 0)
-        number = random.randint(max(edges - 8, 0), edges)
-        moment = begin + number * WINDOW + timedelta(seconds=random.choice((-1, 0, 1)))
     elif kind == "daylight_saving":
         moment = random.choice(_TURNS) + timedelta(seconds=random.randint(-5_400, 5_400))
     elif kind == "recent":
@@ -157,13 +200,6 @@ def _moment(scenario: Scenario, random: Random, now: datetime) -> datetime:
     return min(moment, newest)
 
 
-def _creation(scenario: Scenario, random: Random, updated: datetime) -> datetime:
-    days = random.choice((0, 0, 10, 400))
-    if scenario.creation == "any":
-        days -= random.choice((0, 200))
-    return updated - timedelta(days=days)
-
-
 class Life:
     """Edits of Coupa's users while a sync runs. Safe for threads.
 
@@ -171,11 +207,12 @@ class Life:
         changes: how many of each kind were made.
         deleted: list -> ids.
         uncertain: list -> ids whose `updated_at` may lie before what a sync has read by then:
-            they are stored late, or edited while the connector's clock is ahead.
+            they are stored late.
     """
 
     def __init__(self, scenario: Scenario, clock: Callable[[], datetime]) -> None:
-        self.changes = dict.fromkeys(("inserts", "edits", "deletes", "late", "mass"), 0)
+        kinds = ("inserts", "edits", "deletes", "late", "mass", "nulls", "future")
+        self.changes = dict.fromkeys(kinds, 0)
         self.revocations = 0
         self.deleted: dict[str, set[int]] = {stream: set() for stream in scenario.rows}
         self.uncertain: dict[str, set[int]] = {stream: set() for stream in scenario.rows}
@@ -203,7 +240,7 @@ class Life:
 
     def between_syncs(self, sandbox: Sandbox, number: int) -> None:
         """Inserts, edits and deletions while nothing reads."""
-        plan = EditPlan(inserts=1.0, edits=3.0, deletes=0.5)
+        plan = EditPlan(inserts=1.0, edits=3.0, deletes=0.5, future=0.1)
         with self._lock:
             for _ in range(number):
                 self._change(sandbox, plan)
@@ -218,8 +255,12 @@ class Life:
             back = timedelta(hours=self._random.uniform(0, plan.late_hours))
             moment = (self._clock() - back).replace(microsecond=0)
             self.uncertain[stream].add(table.add(updated_at=moment, created_at=moment))
+        elif kind == "nulls":
+            table.add(updated_at=None, created_at=None)
+        elif kind == "future":
+            table.add(updated_at=_to_come(self._random, self._clock()))
         elif kind == "inserts" or not ids:
-            self._touched(stream, table.add())
+            table.add()
         elif kind == "deletes":
             id = self._random.choice(ids)
             table.delete(id)
@@ -229,7 +270,6 @@ class Life:
             text = f"edit {sum(self.changes.values())}"
             for id in self._random.sample(ids, number):
                 table.edit(id, {table.resource.edited_key: text, **self._fewer_rows(table.get(id))})
-                self._touched(stream, id)
         self.changes[kind] += 1
 
     def _fewer_rows(self, record: Record) -> Record:
@@ -237,13 +277,10 @@ class Life:
         the record was changed already, for then nothing tells that the row is of an older version.
         """
         key = next((key for key in ("invoice-lines", "roles") if record.get(key)), None)
-        is_new = second(record["updated-at"]) == int(self._clock().timestamp())
+        time = record["updated-at"]
+        is_new = time is not None and second(time) == int(self._clock().timestamp())
         if key is None or is_new or self._random.random() < 0.7:
             return {}
         rows = list(record[key])
         rows.pop(self._random.randrange(len(rows)))
         return {key: rows}
-
-    def _touched(self, stream: str, id: int) -> None:
-        if self._scenario.clock_ahead > 0:
-            self.uncertain[stream].add(id)

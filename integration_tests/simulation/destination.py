@@ -1,20 +1,27 @@
 """What a destination holds after a chain of syncs, and what it must hold.
 
-The truth comes from the sandbox's tables alone. Three promises are looked at, not only the last:
+The truth comes from the sandbox's tables alone. Each promise of the connector is looked at where it
+is given, not only at the end:
 
 - a state: whatever was not touched during the sync and was changed before the state's time has
-  arrived before the state did, in this sync or in an earlier one. So it may be stopped anywhere.
-- COMPLETE: whatever was there when the sync began and was not touched has arrived.
+  arrived before the state did, in this sync or in an earlier one; and so has whatever lies in the
+  ranges of ids that a pass under way calls done. So a sync may be stopped anywhere.
+- COMPLETE: whatever was there when the sync began and was not touched has arrived, but for what an
+  earlier part of the same pass had read before it was changed: that comes with the next pass.
+- records that a state calls missing are exempt until they arrive.
+- nothing is sent again without need: within a sync, after one that was stopped (but for the pages
+  of one state), and in a later one (but for its look-back).
 - the end of the chain: of each id the newest version is there, letter for letter.
 
 A record has arrived in a child table when all of its rows have. A full refresh begins with empty
-tables, and brings some version of each record that was there all the time.
+tables, unless it goes on where one was stopped, and brings some version of each record that was
+there all the time.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
@@ -22,7 +29,7 @@ from typing import Any
 from integration_tests.sandbox import Record, Sandbox
 from integration_tests.sandbox.table import Table as Truth
 
-from .scenario import Mode
+from .scenario import Scenario, SyncPlan
 from .streams import STREAMS, Stream
 
 Message = Mapping[str, Any]
@@ -31,9 +38,8 @@ Versions = dict[int, tuple[int | None, object]]
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:?\d\d)")
 _SHOWN = 5
 
-_BEGINNING = int(datetime(2006, 1, 1, tzinfo=timezone.utc).timestamp())
-"""Where a sync of everything begins. A state of this time promises nothing: the first window holds
-all that is older, and is read again."""
+MOST_REPEATED = 2_000
+"""Records that a sync repeats after one that was stopped, or a twentieth of what that had read."""
 
 
 @dataclass
@@ -41,12 +47,37 @@ class Arrived:
     """What is there of one record of Coupa, in one version.
 
     Attributes:
-        updated: its update time, in seconds since 1970.
+        updated: its update time, in seconds since 1970; None for a record without.
         rows: the stream's rows of it, by their own ids.
     """
 
-    updated: int
+    updated: int | None
     rows: dict[int, Record] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A pass that is under way, as a state tells it.
+
+    Attributes:
+        began: when, in seconds since 1970.
+        since: its lower bound; None without one.
+        done: what was read, from above the first id up to the second.
+    """
+
+    began: int
+    since: int | None
+    done: Sequence[tuple[int, int]]
+
+    def holds(self, id: int) -> bool:
+        """Whether the record with this id was read."""
+        return any(after < id <= until for after, until in self.done)
+
+    def promises(self, id: int, updated: int | None) -> bool:
+        """Whether this version of an untouched record must have arrived."""
+        is_old = updated is not None and updated < self.began
+        is_wanted = self.since is None or (updated is not None and updated >= self.since)
+        return is_old and is_wanted and self.holds(id)
 
 
 @dataclass
@@ -54,23 +85,49 @@ class Table:
     """What arrived of one stream.
 
     Attributes:
-        arrived: id of a record of Coupa -> the newest version that arrived.
+        arrived: id of a record of Coupa -> the version that arrived last.
         state: the last state, as it is handed to the next sync.
-        excused: id -> second of versions before a start date that the user chose.
+        excused: id -> second of versions before a start date that the user chose, or without a
+            time and above what earlier syncs could know of.
+        in_pass: the versions that were sent since the last pass that is complete.
+        shows_nulls: whether a pass is complete that brought a record without a time.
+        goes_on: whether the last sync went on with a pass that had been stopped.
     """
 
     arrived: dict[int, Arrived] = field(default_factory=dict)
     state: Message | None = None
     excused: dict[int, int | None] = field(default_factory=dict)
+    in_pass: set[tuple[int, int | None]] = field(default_factory=set)
+    shows_nulls: bool = False
+    goes_on: bool = False
+
+    @property
+    def _blob(self) -> Mapping[str, Any]:
+        return {} if self.state is None else self.state["stream"]["stream_state"]
 
     @property
     def cursor(self) -> int | None:
         """The time of the state in seconds since 1970."""
-        if self.state is None:
-            return None
-        state = self.state["stream"]["stream_state"]
-        times = [state[name] for name in state if name.endswith("updated_at")]
+        times = [self._blob[name] for name in self._blob if name.endswith("updated_at")]
         return second(times[0]) if times else None
+
+    @property
+    def mark(self) -> Mark | None:
+        """The pass that is under way."""
+        told = self._blob.get("pass")
+        if told is None:
+            return None
+        since = told["since"]
+        return Mark(
+            began=second(told["began"]),
+            since=None if since is None else second(since),
+            done=[(after, until) for after, until in told["done"]],
+        )
+
+    @property
+    def given_up(self) -> frozenset[int]:
+        """The records that the state calls missing."""
+        return frozenset(self._blob.get("missing", ()))
 
 
 @dataclass(frozen=True)
@@ -82,109 +139,175 @@ class Missing:
         rows: how many rows the stream has of it.
     """
 
-    updated: int
+    updated: int | None
     rows: int
+
+
+@dataclass
+class Taking:
+    """One stream while the messages of one sync come in.
+
+    Attributes:
+        missing: what has not arrived so far.
+        before: all records when the sync began.
+        start: the table's pass when it began, if one was under way.
+        bound: the least update time that it had to read; None if all.
+        earlier: what had been sent in the same pass before.
+        there: what had arrived before.
+        seen: the rows of this sync.
+        repeated: ids of records that were sent in the same pass before.
+        again: ids of records that came twice in this sync.
+        unneeded: ids of records that were there, and older than the bound.
+    """
+
+    missing: dict[int, Missing]
+    before: Versions
+    start: Mark | None
+    bound: int | None
+    earlier: frozenset[tuple[int, int | None]]
+    there: Mapping[int, int | None]
+    seen: set[tuple[int, int | None, int]] = field(default_factory=set)
+    repeated: set[int] = field(default_factory=set)
+    again: set[int] = field(default_factory=set)
+    unneeded: set[int] = field(default_factory=set)
+
+    def left(self) -> dict[int, Missing]:
+        """What a pass that is complete would have to bring."""
+        return {
+            id: one for id, one in self.missing.items() if not (self.start and self.start.holds(id))
+        }
 
 
 class Destination:
     """Takes the messages of one sync after another.
 
     Args:
-        mode: a full refresh begins with empty tables.
-        selects_columns: columns that the connection leaves out are not compared.
+        most_repeated: records that may be sent once more after a sync that was stopped.
 
     Attributes:
         broken: what was promised and not kept, in sentences.
         checked: how many records were compared with the truth.
         states: how many states were held against it.
+        repeated: how many records were sent once more after a sync that was stopped.
     """
 
     def __init__(
-        self, sandbox: Sandbox, streams: Iterable[str], *, mode: Mode, selects_columns: bool
+        self, sandbox: Sandbox, scenario: Scenario, *, most_repeated: int = MOST_REPEATED
     ) -> None:
-        self.tables = {stream: Table() for stream in streams}
+        self.tables = {stream: Table() for stream in scenario.streams}
         self.broken: list[str] = []
         self.checked = 0
         self.states = 0
+        self.repeated = 0
         self._sandbox = sandbox
-        self._mode = mode
-        self._selects_columns = selects_columns
+        self._scenario = scenario
+        self._most_repeated = most_repeated
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the last sync of some table went on with a pass: one more brings the rest."""
+        return any(table.goes_on for table in self.tables.values())
 
     def versions(self) -> dict[str, Versions]:
-        """The records of all streams as they are now."""
-        return {stream: self._truth(stream).versions() for stream in self.tables}
+        """The records of all streams as they are now, those that can be seen."""
+        return {stream: self._versions(stream) for stream in self.tables}
 
-    def states_to_resume(self) -> list[Message]:
-        """The last state of each stream."""
-        return [table.state for table in self.tables.values() if table.state is not None]
+    def states_to_resume(self, streams: Iterable[str]) -> list[Message]:
+        """The last state of each stream. A full refresh has one only if it was stopped."""
+        tables = [self.tables[stream] for stream in streams]
+        if self._scenario.mode == "full_refresh":
+            tables = [table for table in tables if table.mark is not None]
+        return [table.state for table in tables if table.state is not None]
 
-    def excuse(self, start_date: str | None, uncertain: Mapping[str, set[int]]) -> None:
+    def begin(self, plan: SyncPlan, uncertain: Mapping[str, set[int]]) -> None:
         """Takes note of what the next sync may leave out because of its start date: what no sync
         before has promised. Before a full refresh, empties the tables."""
-        start = None if start_date is None else second(start_date)
-        for stream, table in self.tables.items():
-            if self._mode == "full_refresh":
+        for stream in plan.streams:
+            table, mark = self.tables[stream], self.tables[stream].mark
+            table.goes_on = mark is not None
+            if self._scenario.mode == "full_refresh" and mark is None:
                 table.arrived.clear()
+                table.in_pass.clear()
+                table.state = None
             cursor = table.cursor
-            if cursor is None:
+            if cursor is None and mark is None:
                 table.excused.clear()
-            if start is None:
-                continue
-            for id, (updated, _) in self._truth(stream).versions().items():
-                is_new = cursor is None or updated is None or updated >= cursor
-                if (updated or 0) < start and (is_new or id in uncertain[STREAMS[stream].list_]):
+            start = mark.since if mark else plan.start_date and second(plan.start_date)
+            late = uncertain[STREAMS[stream].list_]
+            for id, (updated, _) in self._versions(stream).items():
+                if updated is None:
+                    is_first = cursor is None and not (mark and mark.holds(id))
+                    if is_first or table.shows_nulls:
+                        table.excused.pop(id, None)
+                    else:
+                        table.excused[id] = None
+                elif start and updated < start:
+                    is_promised = cursor is not None and updated < cursor and id not in late
+                    if is_promised:
+                        continue
                     table.excused[id] = updated
 
     def take(
         self,
+        plan: SyncPlan,
         messages: Iterable[Message],
         *,
         before: Mapping[str, Versions],
-        end: datetime,
         uncertain: Mapping[str, set[int]],
-    ) -> None:
-        """Takes what arrived of one sync.
+    ) -> dict[str, Taking]:
+        """Takes what arrived of one sync; gives what is still missing, by stream.
 
         Args:
+            plan: of the sync.
+            messages: of the sync.
             before: the records when it began. Those that are another version by now count as
                 touched.
-            end: its windows do not end before this.
             uncertain: ids that only COMPLETE promises, through the look-back window.
         """
-        last = int(end.timestamp())
-        missing = {stream: self._not_there_yet(stream, rows) for stream, rows in before.items()}
+        takings = {stream: self._taking(stream, plan, before[stream]) for stream in plan.streams}
         for message in messages:
             kind = message["type"]
             if kind == "RECORD":
-                self._take_record(message["record"], missing)
+                self._take_record(message["record"], takings)
             elif kind == "STATE":
-                self._take_state(message["state"], missing, uncertain)
+                self._take_state(message["state"], takings, uncertain)
             elif kind == "TRACE":
                 status = message["trace"].get("stream_status") or {}
                 if status.get("status") == "COMPLETE":
                     stream = status["stream_descriptor"]["name"]
-                    late = {id for id, one in missing[stream].items() if one.updated < last}
-                    self._is_empty(late, f"{stream} is COMPLETE without")
-                    if self._mode == "full_refresh":
-                        self._is_empty(
-                            self._passed_over(stream, before[stream]),
-                            f"{stream} was refreshed without any version of",
-                        )
-                    self.checked += len(before[stream])
+                    self._take_complete(stream, takings[stream])
+        for stream, taking in takings.items():
+            self._look_at_repeats(stream, taking)
+        return takings
+
+    def due(self, list_: str, plan: SyncPlan) -> int:
+        """How many records of a list a sync has to read although they have arrived."""
+        bounds = [
+            self._bound(stream, plan) for stream in plan.streams if STREAMS[stream].list_ == list_
+        ]
+        if not bounds:
+            return 0
+        least = min(bound or 0 for bound in bounds)
+        stamps = self._sandbox.tables[STREAMS[list_].resource].stamps()
+        return sum(updated is None or updated >= least for updated in stamps.values())
 
     def compare(self, deleted: Mapping[str, set[int]]) -> None:
         """Compares everything with the tables, at the end of the chain."""
         for stream, table in self.tables.items():
             shape = STREAMS[stream]
-            truth = {r["id"]: shape.rows_of(r) for r in self._truth(stream).records()}
-            stamps = self._truth(stream).stamps()
-            wanted = {id for id, updated in stamps.items() if table.excused.get(id, -1) != updated}
+            visible = self._versions(stream)
+            truth = {
+                record["id"]: shape.rows_of(record)
+                for record in self._truth(stream).records()
+                if record["id"] in visible
+            }
+            wanted = {id for id, (time, _) in visible.items() if table.excused.get(id, -1) != time}
             there = {id for id in wanted & table.arrived.keys() if truth[id]}
             absent = {id for id in wanted - table.arrived.keys() if truth[id]}
             self._is_empty(absent, f"{stream} never brought")
             made_up = table.arrived.keys() - truth.keys() - deleted[shape.list_]
             self._is_empty(made_up, f"{stream} made up")
-            old = {id for id in there if table.arrived[id].updated != stamps[id]}
+            old = {id for id in there if table.arrived[id].updated != visible[id][0]}
             self._is_empty(old, f"{stream} has an old version of")
             wrong = {
                 id
@@ -197,22 +320,47 @@ class Destination:
     def _truth(self, stream: str) -> Truth:
         return self._sandbox.tables[STREAMS[stream].resource]
 
+    def _versions(self, stream: str) -> Versions:
+        hidden = self._sandbox.dialect.hidden_every
+        versions = self._truth(stream).versions()
+        return {id: one for id, one in versions.items() if not hidden or id % hidden}
+
+    def _taking(self, stream: str, plan: SyncPlan, before: Versions) -> Taking:
+        table = self.tables[stream]
+        return Taking(
+            missing=self._not_there_yet(stream, before),
+            before=before,
+            start=table.mark,
+            bound=self._bound(stream, plan),
+            earlier=frozenset(table.in_pass),
+            there={id: one.updated for id, one in table.arrived.items()},
+        )
+
+    def _bound(self, stream: str, plan: SyncPlan) -> int | None:
+        """The least update time that a sync has to read; None if all."""
+        table, mark = self.tables[stream], self.tables[stream].mark
+        if mark is not None:
+            return mark.since
+        if table.cursor is None:
+            return None
+        hours = max(plan.lookback_hours, STREAMS[stream].lookback_hours)
+        return table.cursor - hours * 3600
+
     def _not_there_yet(self, stream: str, before: Versions) -> dict[int, Missing]:
         """Untouched records that have not arrived in this version."""
         truth, table, shape = self._truth(stream), self.tables[stream], STREAMS[stream]
         now = truth.versions()
         missing = {}
         for id, version in before.items():
-            updated = version[0] or 0
             arrived = table.arrived.get(id)
             if (
                 now.get(id) == version
                 and table.excused.get(id, -1) != version[0]
-                and (arrived is None or arrived.updated != updated)
+                and (arrived is None or arrived.updated != version[0])
             ):
                 count = 1 if shape.parent is None else len(shape.rows_of(truth.get(id)))
                 if count:
-                    missing[id] = Missing(updated, count)
+                    missing[id] = Missing(version[0], count)
         return missing
 
     def _passed_over(self, stream: str, before: Versions) -> set[int]:
@@ -225,50 +373,90 @@ class Destination:
             if shape.parent is None or shape.rows_of(truth.get(id))
         }
 
-    def _take_record(self, record: Message, missing: Mapping[str, dict[int, Missing]]) -> None:
+    def _take_record(self, record: Message, takings: Mapping[str, Taking]) -> None:
         stream, data = record["stream"], record["data"]
-        shape = STREAMS[stream]
+        shape, table, taking = STREAMS[stream], self.tables[stream], takings[stream]
         id, time = shape.id_of(data), shape.time_of(data)
-        if time is None and self._mode == "incremental":
-            self.broken.append(f"{stream} has a record without its update time: {id}")
-        updated = 0 if time is None else second(time)
-        arrived = self.tables[stream].arrived.get(id)
-        if arrived is None or updated > arrived.updated:
-            arrived = self.tables[stream].arrived[id] = Arrived(updated)
-        if updated == arrived.updated:
-            arrived.rows[data["id"]] = data
-        wanted = missing[stream].get(id)
-        is_this_version = wanted is not None and updated in (0, wanted.updated)
-        if wanted is not None and is_this_version and len(arrived.rows) == wanted.rows:
-            del missing[stream][id]
+        updated = None if time is None else second(time)
+        arrived = table.arrived.get(id)
+        if arrived is None or updated != arrived.updated:
+            arrived = table.arrived[id] = Arrived(updated)
+        arrived.rows[data["id"]] = data
+        table.in_pass.add((id, updated))
+        self._note_repeats(taking, table, id, updated, data["id"])
+        wanted = taking.missing.get(id)
+        if wanted is not None and updated == wanted.updated and len(arrived.rows) == wanted.rows:
+            del taking.missing[id]
+
+    def _note_repeats(
+        self, taking: Taking, table: Table, id: int, updated: int | None, row: int
+    ) -> None:
+        if id in table.given_up:
+            return
+        if (id, updated, row) in taking.seen:
+            taking.again.add(id)
+        taking.seen.add((id, updated, row))
+        if (id, updated) in taking.earlier:
+            taking.repeated.add(id)
+        is_there = taking.there.get(id, -1) == updated
+        if is_there and updated is not None and taking.bound and updated < taking.bound - 1:
+            taking.unneeded.add(id)
 
     def _take_state(
         self,
         state: Message,
-        missing: Mapping[str, dict[int, Missing]],
+        takings: Mapping[str, Taking],
         uncertain: Mapping[str, set[int]],
     ) -> None:
         stream = state["stream"]["stream_descriptor"]["name"]
-        table = self.tables[stream]
+        table, missing = self.tables[stream], takings[stream].missing
         table.state = state
         self.states += 1
-        cursor = table.cursor
-        if cursor is not None and cursor > _BEGINNING:
-            early = {id for id, one in missing[stream].items() if one.updated < cursor}
-            early -= uncertain[STREAMS[stream].list_]
-            self._is_empty(early, f"a state of {stream} came before")
+        exempt = uncertain[STREAMS[stream].list_] | table.given_up
+        cursor, mark = table.cursor, table.mark
+        early = {
+            id
+            for id, one in missing.items()
+            if cursor is not None and one.updated is not None and one.updated < cursor
+        }
+        self._is_empty(early - exempt, f"a state of {stream} came before")
+        if mark is None:
+            table.in_pass.clear()
+            nulls = (one for one in table.arrived.values() if one.updated is None)
+            table.shows_nulls = table.shows_nulls or any(nulls)
+            return
+        skipped = {id for id, one in missing.items() if mark.promises(id, one.updated)}
+        self._is_empty(skipped - exempt, f"a bookmark of {stream} lies behind")
+
+    def _take_complete(self, stream: str, taking: Taking) -> None:
+        self._is_empty(taking.left().keys(), f"{stream} is COMPLETE without")
+        if self._scenario.mode == "full_refresh":
+            passed_over = self._passed_over(stream, taking.before)
+            if taking.start is not None:
+                passed_over = {id for id in passed_over if not taking.start.holds(id)}
+            self._is_empty(passed_over, f"{stream} was refreshed without any version of")
+        self.checked += len(taking.before)
+
+    def _look_at_repeats(self, stream: str, taking: Taking) -> None:
+        self.repeated += len(taking.repeated)
+        if self._scenario.may_start_over:
+            return
+        self._is_empty(taking.again, f"{stream} brought twice")
+        self._is_empty(taking.unneeded, f"{stream} brought without need")
+        if len(taking.repeated) > max(self._most_repeated, len(taking.earlier) // 20):
+            self._is_empty(taking.repeated, f"{stream} repeated after it was stopped")
 
     def _are_same(
         self, shape: Stream, arrived: Mapping[int, Record], truth: Mapping[int, Record]
     ) -> bool:
-        if self._selects_columns and shape.columns:
+        if self._scenario.selects_columns and shape.columns:
             arrived, truth = (
                 {id: {name: row.get(name) for name in shape.columns} for id, row in rows.items()}
                 for rows in (arrived, truth)
             )
         return bool(arrived == truth or in_utc(arrived) == in_utc(truth))
 
-    def _is_empty(self, ids: set[int], trouble: str) -> None:
+    def _is_empty(self, ids: Collection[int], trouble: str) -> None:
         if ids:
             shown = ", ".join(map(str, sorted(ids)[:_SHOWN]))
             self.broken.append(f"{trouble} {len(ids)} records: {shown} ...")

@@ -1,38 +1,40 @@
 """Connectors that break a rule, each of which the simulation has to find out.
 
-A suite that no bug can fail proves nothing. Every rule that keeps records from being lost has a
-connector here that breaks it, in the way in which such code is usually written.
+A suite that no bug can fail proves nothing. Every rule that keeps records from being lost, or from
+being sent again without need, has a connector here that breaks it, in the way in which such code is
+usually written.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from unittest.mock import patch
 
-from airbyte_cdk.sources.streams.concurrent.cursor import ConcurrentCursor
-from airbyte_cdk.sources.streams.concurrent.partition_reader import PartitionReader
-from airbyte_cdk.sources.streams.concurrent.partitions.types import PartitionCompleteSentinel
-from airbyte_cdk.sources.streams.concurrent.state_converters import abstract_stream_state_converter
-from airbyte_cdk.sources.types import Record
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import RESOURCE_OF
-from source_coupa import source
-from source_coupa.components.retriever import KeysetRetriever
-from source_coupa.reading import pages, windows
-from source_coupa.reading.coupa_list import ListReader, Overview
-from source_coupa.reading.field_selection import Columns
-from source_coupa.reading.id_ranges import RangeReader
-from source_coupa.reading.pages import PAGE_SIZE, Dialect, PageReader
-from source_coupa.reading.windows import Window
+from source_coupa.config import CoupaConfig
+from source_coupa.reading import bookmark, coupa_list, responses
+from source_coupa.reading.bookmark import Bookmark, IdSet
+from source_coupa.reading.coupa_list import CoupaList
+from source_coupa.reading.field_selection import FieldSelection
+from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
+from source_coupa.reading.page_lengths import PageLengths
+from source_coupa.reading.pages import Page, Pass
+from source_coupa.reading.requests import Requests
 from source_coupa.records.fields import JsonRecord
+from source_coupa.streams import StreamRow
+from source_coupa.tables import fan_out, plan
+from source_coupa.tables.plan import ListPlan
 from source_coupa.tables.rows import Rows
+from source_coupa.transport.circuit_breaker import CircuitBreaker
+from source_coupa.transport.connection import HttpConnection
 
-from .scenario import ENDING, Scenario
+from .scenario import DEAD, Scenario
 from .streams import STREAMS
 
 
@@ -45,173 +47,197 @@ class Mutant:
     matters_in: Callable[[Scenario], bool]
 
 
-def _pages_of_one_time(scenario: Scenario) -> bool:
-    return max(scenario.rows.values()) > 2 * PAGE_SIZE and scenario.times in (
-        "one_time",
-        "one_day",
-    )
+# Where a rule matters.
 
 
-def _edited(scenario: Scenario) -> bool:
-    return any(sync.edits.chance >= 0.5 and sync.stop is None for sync in scenario.syncs)
+def _long(scenario: Scenario, pages: int = 2) -> bool:
+    return max(scenario.rows.values()) > pages * PAGE_SIZE
 
 
-def _has_faults(scenario: Scenario, *kinds: str, sure_in: int = 5) -> bool:
-    """Whether one of `kinds` is played on about every `sure_in`-th request of a whole sync."""
-    resources = {None, *(RESOURCE_OF[stream] for stream in scenario.rows)}
-    return any(
-        fault.kind in kinds and fault.resource in resources and fault.rate * sure_in >= 1
-        for sync in scenario.syncs
-        if sync.stop is None
-        for fault in sync.faults[:1]
-    )
-
-
-def _some_rows(scenario: Scenario) -> bool:
+def _some(scenario: Scenario) -> bool:
     return max(scenario.rows.values()) > 20
+
+
+def _is_usual(scenario: Scenario) -> bool:
+    return not scenario.dialect
+
+
+def _is_calm(scenario: Scenario) -> bool:
+    """Whether some sync before the last has no faults and is not stopped."""
+    return any(not (sync.faults or sync.ill or sync.stop) for sync in scenario.syncs[:-1])
+
+
+def _is_edited(scenario: Scenario) -> bool:
+    return any(sync.edits.chance >= 0.5 for sync in scenario.syncs)
+
+
+def _is_cut(scenario: Scenario, *, late: bool = True) -> bool:
+    """Whether a sync is stopped in the middle of it, and had no other trouble."""
+    return any(
+        sync.stop is not None and (0.3 if late else 0.1) < sync.stop.share < 0.9 and not sync.faults
+        for sync in scenario.syncs
+    )
+
+
+def _is_incremental(scenario: Scenario) -> bool:
+    return scenario.mode == "incremental"
 
 
 def _reads_rows(scenario: Scenario) -> bool:
     return any(STREAMS[name].parent is not None for name in scenario.streams)
 
 
+def _has_faults(scenario: Scenario, *kinds: str) -> bool:
+    """Whether one of `kinds` is played on lists in a whole sync."""
+    resources = {None, *(RESOURCE_OF[stream] for stream in scenario.rows)}
+    return any(
+        fault.kind in kinds and fault.resource in resources and not fault.after
+        for sync in scenario.syncs
+        if sync.stop is None
+        for fault in sync.faults
+    )
+
+
+def _has_ill(scenario: Scenario, *, heavy: bool) -> bool:
+    """Whether records are heavy, or cannot be had, in a whole sync of their list."""
+    return any(
+        sync.ill is not None
+        and bool(sync.ill.bearable) == heavy
+        and (not heavy or len(sync.ill.places) > 20)
+        and sync.stop is None
+        and any(STREAMS[name].resource == sync.ill.fault.resource for name in sync.streams)
+        for sync in scenario.syncs
+    )
+
+
+def _has_dead_list(scenario: Scenario) -> bool:
+    """Whether one list of several gives nothing in a whole sync."""
+    return len(scenario.rows) > 2 and any(
+        replace(fault, resource=None) in DEAD and fault.times is None and fault.rate == 1.0
+        for sync in scenario.syncs
+        if sync.stop is None
+        for fault in sync.faults
+    )
+
+
+def _changes_tables(scenario: Scenario) -> bool:
+    """Whether tables of one list join others that have a state."""
+    lists = [STREAMS[name].list_ for name in scenario.streams]
+    return len(set(lists)) < len(lists) and any(
+        set(sync.streams) != set(scenario.streams) and sync.stop is None and not sync.faults
+        for sync in scenario.syncs[:-1]
+    )
+
+
 # What the mutants do instead.
 
 
-def _by_offset(self: ListReader, filters: Mapping[str, str]) -> Iterator[list[JsonRecord]]:
-    offset = 0
-    while page := self._pages.at(filters, offset):
-        yield page
-        offset += len(page)
+_turn = fan_out._Progress.turn
 
 
-_read_window = KeysetRetriever._read
+def _bookmark_ahead(self: fan_out._Progress, page: Page) -> dict[str, Any] | None:
+    if page.covers is not None:
+        page = replace(page, covers=(page.covers[0], page.covers[1] + 10 * PAGE_SIZE))
+    return _turn(self, page)
 
 
-def _first_page_alone(self: KeysetRetriever, *args: Any) -> Iterator[Any]:
-    for number, record in enumerate(_read_window(self, *args)):
-        if number < PAGE_SIZE:
-            yield record
+def _up_to_the_newest(self: fan_out._Progress) -> str | None:
+    return self._newest or self.table.bookmark.updated_at
 
 
-def _errors_swallowed(self: KeysetRetriever, *args: Any) -> Iterator[Any]:
+def _by_its_own_clock(self: HttpConnection, response: Any, seconds: float) -> datetime:
+    return self._clock.now()
+
+
+_start_over = fan_out._Progress._start_over
+
+
+def _began_with_this_part(self: fan_out._Progress) -> None:
+    _start_over(self)
+    self._began = None
+
+
+def _always_wanted(self: fan_out._Progress, *_: Any, **__: Any) -> bool:
+    return True
+
+
+_since = plan._since
+
+
+def _no_look_back(stream: StreamRow, mark: Bookmark, config: CoupaConfig) -> datetime | None:
+    return _since(replace(stream, lookback_hours=0), mark, replace(config, lookback_window_hours=0))
+
+
+def _no_bound(stream: StreamRow, mark: Bookmark, config: CoupaConfig) -> datetime | None:
+    return config.start_date
+
+
+def _starts_again(mark: Bookmark, is_full_refresh: bool) -> Bookmark:
+    return Bookmark() if is_full_refresh else mark.but(under_way=None)
+
+
+_wanted = ListPlan.wanted
+
+
+def _latest_bound(self: ListPlan) -> Pass:
+    bounds = [table.since for table in self.tables if table.since is not None]
+    return replace(_wanted(self), since=max(bounds, default=None))
+
+
+def _done_of_any(self: IdSet, other: IdSet) -> IdSet:
+    return IdSet((*self, *other))
+
+
+def _any_order(resource: str, page: list[JsonRecord], after: int | None) -> list[JsonRecord]:
+    return page
+
+
+def _proved(self: Any, *_: Any) -> Iterable[Page]:
+    return ()
+
+
+_to_state = Bookmark.to_state
+
+
+def _missing_forgotten(self: Bookmark, cursor_field: str) -> dict[str, Any]:
+    return _to_state(self.but(missing=frozenset()), cursor_field)
+
+
+_read = CoupaList.read
+
+
+def _errors_swallowed(self: CoupaList, wanted: Pass) -> Iterator[Page]:
+    page = Page()
     try:
-        yield from _read_window(self, *args)
+        for page in _read(self, wanted):
+            yield page
     except AirbyteTracedException:
-        return
+        yield Page(began=page.began, is_last=True)
 
 
-def _state_first(self: PartitionReader, partition: Any, cursor: Any) -> None:
-    """As a reader that notes progress when a range is handed out, not when it was read."""
-    for record in list(partition.read()):
-        cursor.observe(record)
-    cursor.close_partition(partition)
-    for record in partition.read():
-        self._queue.put(record)
-    self._queue.put(PartitionCompleteSentinel(partition, True))
+_parsed = responses._parsed
 
 
-_parse = pages._parse
-
-
-def _anything_is_a_list(response: Any) -> list[JsonRecord] | str:
-    page = _parse(response)
+def _anything_is_a_list(body: bytes) -> list[JsonRecord] | str:
+    page = _parsed(body)
     return [] if isinstance(page, str) else page
-
-
-_observe = ConcurrentCursor.observe
-
-
-def _time_as_text(self: ConcurrentCursor, record: Record) -> None:
-    text = record.data["updated_at"]
-    data = {**record.data, "updated_at": f"{text[:19]}+00:00"}
-    _observe(self, Record(data, record.stream_name, record.associated_slice))
 
 
 def _local_time_called_utc(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _short_page_is_last(self: Dialect, page: list[JsonRecord]) -> bool:
-    return len(page) < PAGE_SIZE
+def _short_page_is_last(self: PageLengths, length: int, size: int) -> bool:
+    return length < size
 
 
-def _exclusive_bounds(self: Window) -> dict[str, str]:
-    bounds = {f"{self.field}[lt]": windows._utc(self.end)}
-    if self.start is not None:
-        bounds[f"{self.field}[gt]"] = windows._utc(self.start)
-    return bounds
+_cut = IdRange.cut
 
 
-def _any_order(self: PageReader, page: list[JsonRecord]) -> list[JsonRecord]:
-    return page
-
-
-def _order_is_believed(self: PageReader, *_: Any) -> None:
-    self.dialect.orders = True
-
-
-@contextmanager
-def _order_unproven() -> Iterator[None]:
-    """Each of the two checks finds alone what the other one leaves."""
-    with (
-        patch.object(PageReader, "find_out_order", _order_is_believed),
-        patch.object(ListReader, "_left_over", lambda *_: iter(())),
-    ):
-        yield
-
-
-_request_page = RangeReader._request_page
-
-
-def _range_starts_late(self: RangeReader, range_: Any) -> None:
-    if range_.read == 0 and range_.cut_from is not None:
-        range_.after += 1
-    _request_page(self, range_)
-
-
-_StateConverter = abstract_stream_state_converter.AbstractStreamStateConverter
-_merge = _StateConverter.merge_intervals
-
-
-def _gaps_are_closed(self: Any, intervals: Iterable[Any]) -> list[Any]:
-    """As a state that is the newest time of all windows, whichever were read."""
-    merged: list[Any] = _merge(self, list(intervals))
-    if not merged:
-        return merged
-    times = [slice_.get("most_recent_cursor_value") for slice_ in merged]
-    whole = {**merged[0], "end": max(slice_["end"] for slice_ in merged)}
-    whole["most_recent_cursor_value"] = max(time for time in times if time is not None)
-    return [whole]
-
-
-def _guess_is_believed(self: ListReader, filters: Mapping[str, str]) -> bool:
-    return True
-
-
-_overview = ListReader.overview
-
-
-def _first_page_is_all(self: ListReader, filters: Mapping[str, str]) -> Overview:
-    return replace(_overview(self, filters), is_whole=True)
-
-
-_slices = ConcurrentCursor.stream_slices
-
-
-def _no_look_back(self: ConcurrentCursor) -> Iterable[Any]:
-    self._lookback_window = None
-    return _slices(self)
-
-
-_ask = PageReader._ask
-
-
-def _refusal_is_the_end(self: PageReader, *args: Any) -> list[JsonRecord]:
-    try:
-        return _ask(self, *args)
-    except pages.QueryRefusedError:
-        return []
+def _range_starts_late(self: IdRange, at: int) -> IdRange:
+    rest = _cut(self, at)
+    rest.after += 1
+    return rest
 
 
 _rows = Rows.of
@@ -221,151 +247,178 @@ def _last_row_left_out(self: Rows, record: JsonRecord) -> list[JsonRecord]:
     return _rows(self, record)[:-1]
 
 
-def _as_windows(stream: Mapping[str, Any]) -> Mapping[str, Any]:
-    return stream
+def _no_shrinking(self: IdRange) -> None:
+    self.is_ill = False
 
 
-def _unproved(self: Columns, *_: Any) -> None:
-    self._unproved.clear()
+def _passed_over_in_silence(self: IdRange, id_: int) -> None:
+    self.after = id_ + PAGE_SIZE
+
+
+def _given_up(self: Any, range_: IdRange, failure: Any) -> Iterable[Page]:
+    raise failure.error
 
 
 def _changing(target: Any, name: str, value: Any) -> Callable[[], AbstractContextManager[Any]]:
     return lambda: patch.object(target, name, value)
 
 
-_MANY_WINDOWS = ("even", "edges", "daylight_saving")
 _NO_LISTS = ("html_200", "xml_200", "invalid_json", "empty_body", "object", "null")
+_reading = coupa_list._Reading
 
 MUTANTS: Mapping[str, Mutant] = {
-    "offsets for keyset": Mutant(
-        "pages by id, not by offset",
-        _changing(ListReader, "read", _by_offset),
-        lambda s: _pages_of_one_time(s) and _edited(s) and not s.dialect,
+    "a bookmark that runs ahead": Mutant(
+        "a bookmark holds what was sent, and nothing else",
+        _changing(fan_out._Progress, "turn", _bookmark_ahead),
+        lambda s: _long(s, 4) and s.marks_often and _is_cut(s),
     ),
-    "a window closed early": Mutant(
-        "the state moves only past a window that was read to its end",
-        _changing(KeysetRetriever, "_read", _first_page_alone),
-        _pages_of_one_time,
+    "state up to the newest record": Mutant(
+        "a state is never later than the beginning of its pass",
+        _changing(fan_out._Progress, "_reached", _up_to_the_newest),
+        lambda s: _is_incremental(s) and _some(s) and _is_edited(s) and _is_calm(s),
     ),
-    "state before its records": Mutant(
-        "the state moves only past a window that was read to its end",
-        _changing(PartitionReader, "process_partition", _state_first),
-        _some_rows,
-    ),
-    "state past a gap": Mutant(
-        "windows that are read out of order do not move the state past a gap",
-        _changing(_StateConverter, "merge_intervals", _gaps_are_closed),
-        lambda s: _some_rows(s) and s.times in _MANY_WINDOWS,
-    ),
-    "errors swallowed": Mutant(
-        "where records could be missed, the stream fails",
-        _changing(KeysetRetriever, "_read", _errors_swallowed),
-        lambda s: _some_rows(s) and any(f in _plain_ending(s) for f in ("status", "unordered")),
-    ),
-    "no list taken for an empty one": Mutant(
-        "a body that is no JSON list is never 'no records'",
-        _changing(pages, "_parse", _anything_is_a_list),
+    "the connector's own clock": Mutant(
+        "when a pass began is told by Coupa's clock",
+        _changing(HttpConnection, "_moment", _by_its_own_clock),
         lambda s: (
-            _some_rows(s)
-            and _has_faults(
-                s, "html_200", "xml_200", "invalid_json", "empty_body", "object", "null"
-            )
+            _is_incremental(s) and s.clock_ahead > 0 and _is_edited(s) and _is_calm(s) and _some(s)
         ),
     ),
-    "times compared as text": Mutant(
-        "times are compared as instants",
-        _changing(ConcurrentCursor, "observe", _time_as_text),
-        lambda s: _some_rows(s) and s.times == "one_day" and s.syncs[1].lookback_hours < 12,
+    "a pass that begins with its last part": Mutant(
+        "a pass began when its first part did",
+        _changing(fan_out._Progress, "_start_over", _began_with_this_part),
+        lambda s: _is_incremental(s) and _long(s, 4) and s.marks_often and _is_cut(s),
     ),
-    "local time called UTC": Mutant(
-        "requests carry UTC",
-        _changing(windows, "_utc", _local_time_called_utc),
-        lambda s: _some_rows(s) and s.times == "one_day" and s.syncs[1].lookback_hours < 12,
-    ),
-    "every short page is the last": Mutant(
-        "a short page ends a list only if a longer one was seen",
-        _changing(Dialect, "is_last", _short_page_is_last),
-        lambda s: _pages_of_one_time(s) and s.dialect.get("page_cap", 50) < 50,
-    ),
-    "edges that belong to no window": Mutant(
-        "windows share their boundary, and one of them holds it",
-        lambda: patch.object(Window, "filters", property(_exclusive_bounds)),
-        lambda s: _some_rows(s) and s.times == "edges",
-    ),
-    "any order will do": Mutant(
-        "ids must ascend within a page and past the last one",
-        _changing(PageReader, "_checked", _any_order),
-        lambda s: (
-            _pages_of_one_time(s)
-            and s.dialect.get("order_by_id") in ("refused", "ignored")
-            and s.dialect.get("default_order", "id") != "id"
-        ),
-    ),
-    "order_by is believed": Mutant(
-        "one request proves that order_by works, and the end of a list is looked at",
-        _order_unproven,
-        lambda s: (
-            max(s.rows.values()) > PAGE_SIZE
-            and s.times == "like_ids"
-            and s.dialect.get("order_by_id") == "ignored"
-            and s.dialect.get("default_order") == "updated_at"
-        ),
-    ),
-    "a gap between two ranges": Mutant(
-        "ranges are disjoint and without gaps",
-        _changing(RangeReader, "_request_page", _range_starts_late),
-        lambda s: _pages_of_one_time(s) and s.divides_early and not s.dialect and s.ids == "dense",
-    ),
-    "a guess is believed": Mutant(
-        "one request proves that nothing was changed before the first record's creation",
-        _changing(ListReader, "is_empty", _guess_is_believed),
-        lambda s: s.times == "ancient" and max(s.rows.values()) > PAGE_SIZE and s.creation == "any",
-    ),
-    "a first page is all": Mutant(
-        "a page is taken for a list only where both ends are seen",
-        _changing(ListReader, "overview", _first_page_is_all),
-        lambda s: s.times == "ancient" and max(s.rows.values()) > PAGE_SIZE,
+    "records for all tables alike": Mutant(
+        "a table gets no record that is older than its own bound",
+        _changing(fan_out._Progress, "wants", _always_wanted),
+        lambda s: _is_incremental(s) and _changes_tables(s) and _some(s),
     ),
     "no look-back": Mutant(
         "the look-back window finds what is stored late",
-        _changing(ConcurrentCursor, "stream_slices", _no_look_back),
-        lambda s: _some_rows(s) and any(sync.edits.late and _edited(s) for sync in s.syncs),
+        _changing(plan, "_since", _no_look_back),
+        lambda s: (
+            _is_incremental(s) and any(sync.edits.late and sync.edits.chance for sync in s.syncs)
+        ),
     ),
-    "a refused query is the end": Mutant(
-        "what an instance refuses is asked for in another way, or the stream fails",
-        _changing(PageReader, "_ask", _refusal_is_the_end),
-        lambda s: _pages_of_one_time(s) and s.dialect.get("id_filter") == "refused",
+    "everything in each sync": Mutant(
+        "nothing is sent again without need",
+        _changing(plan, "_since", _no_bound),
+        lambda s: _is_incremental(s) and _some(s) and _is_calm(s),
+    ),
+    "a bookmark that is not read": Mutant(
+        "a sync goes on where one was stopped",
+        _changing(plan, "_usable", _starts_again),
+        lambda s: _long(s, 6) and s.marks_often and _is_cut(s),
+    ),
+    "the latest bound of all tables": Mutant(
+        "a list is read from the earliest bound of its tables",
+        _changing(ListPlan, "wanted", _latest_bound),
+        lambda s: _is_incremental(s) and _changes_tables(s) and _some(s),
+    ),
+    "what one table has is done for all": Mutant(
+        "a pass leaves out only what every table has",
+        _changing(IdSet, "shared_with", _done_of_any),
+        lambda s: _changes_tables(s) and _long(s, 3) and s.marks_often and _is_cut(s),
+    ),
+    "any order will do": Mutant(
+        "ids must ascend within a page and past the last one",
+        _changing(coupa_list, "checked", _any_order),
+        lambda s: (
+            _long(s)
+            and s.dialect.get("order_by_id") == "refused"
+            and s.dialect.get("default_order", "id") != "id"
+        ),
+    ),
+    "a filter without proof": Mutant(
+        "one record has to come back for its own second",
+        _changing(_reading, "_on_proof", _proved),
+        lambda s: (
+            _is_incremental(s)
+            and _some(s)
+            and _is_edited(s)
+            and abs(s.dialect.get("filter_zone", 0.0)) > min(y.lookback_hours for y in s.syncs)
+        ),
+    ),
+    "nulls are not asked for": Mutant(
+        "records without an update time are asked for besides",
+        _changing(_reading, "_ask_for_nulls", lambda *_: None),
+        lambda s: _some(s) and s.nulls > 0.1 and bool(s.syncs[0].start_date),
+    ),
+    "missing records forgotten": Mutant(
+        "a record that cannot be had stays in the state until it comes",
+        _changing(Bookmark, "to_state", _missing_forgotten),
+        lambda s: _is_incremental(s) and _some(s) and _has_ill(s, heavy=False),
+    ),
+    "errors swallowed": Mutant(
+        "where records could be missed, the stream fails",
+        _changing(CoupaList, "read", _errors_swallowed),
+        lambda s: _some(s) and _has_faults(s, "unordered", "missing_id", "status"),
+    ),
+    "no list taken for an empty one": Mutant(
+        "a body that is no JSON list is never 'no records'",
+        _changing(responses, "_parsed", _anything_is_a_list),
+        lambda s: _some(s) and _has_faults(s, *_NO_LISTS),
+    ),
+    "local time called UTC": Mutant(
+        "requests carry UTC",
+        _changing(bookmark, "text_of", _local_time_called_utc),
+        lambda s: _some(s) and s.times == "one_day" and s.syncs[1].lookback_hours < 12,
+    ),
+    "every short page is the last": Mutant(
+        "a short page ends a list only if an earlier sync has seen that",
+        _changing(PageLengths, "is_last", _short_page_is_last),
+        lambda s: _long(s) and s.dialect.get("page_cap", 50) < 50,
+    ),
+    "a gap between two ranges": Mutant(
+        "ranges are disjoint and without gaps",
+        _changing(IdRange, "cut", _range_starts_late),
+        lambda s: _long(s, 5) and s.divides_early and _is_usual(s) and s.ids == "dense",
     ),
     "a row left out": Mutant(
         "a child table has a row for each object of the list",
         _changing(Rows, "of", _last_row_left_out),
-        lambda s: _some_rows(s) and _reads_rows(s),
-    ),
-    "a full refresh by windows": Mutant(
-        "a full refresh reads one list, which records that are edited do not leave",
-        _changing(source, "_whole", _as_windows),
-        lambda s: _pages_of_one_time(s) and s.mode == "full_refresh" and _edited(s),
+        lambda s: _some(s) and _reads_rows(s),
     ),
     "columns without proof": Mutant(
         "columns are asked for alone only where they come as in full records",
-        _changing(Columns, "prove", _unproved),
+        _changing(FieldSelection, "compare", lambda *_: None),
         lambda s: (
-            max(s.rows.values()) > PAGE_SIZE
+            _long(s)
             and (s.selects_columns or _reads_rows(s))
-            and s.dialect.get("nested_fields") == "ids"
+            and bool(s.dialect.keys() & {"nested_fields", "fields_depth"})
+            and s.dialect.get("nested_fields") != "refused"
+        ),
+    ),
+    "one dead list takes the host down": Mutant(
+        "a healthy list completes whatever the others do",
+        _changing(CircuitBreaker, "is_open", property(lambda self: True)),
+        lambda s: _has_dead_list(s) or any(f.times == 2 for y in s.syncs for f in y.faults),
+    ),
+    "a page that fails as a whole": Mutant(
+        "a page that fails is asked for again with fewer records",
+        _changing(IdRange, "shrink", _no_shrinking),
+        lambda s: _some(s) and _has_ill(s, heavy=True),
+    ),
+    "one bad record ends its list": Mutant(
+        "a record that can be had arrives",
+        _changing(_reading, "_ask_for_id", _given_up),
+        lambda s: _some(s) and _has_ill(s, heavy=False) and "fields" not in s.dialect,
+    ),
+    "neighbours of a bad record": Mutant(
+        "only the record that cannot be had is passed over",
+        _changing(IdRange, "pass_over", _passed_over_in_silence),
+        lambda s: _some(s) and _has_ill(s, heavy=False) and "fields" not in s.dialect,
+    ),
+    "a blip taken for a setting": Mutant(
+        "what was fine before and fails once is asked for again",
+        _changing(Requests, "has_answered", property(lambda self: False)),
+        lambda s: any(
+            fault.times and fault.after and fault.status in (403, 404, 405, 418) and fault.resource
+            for sync in s.syncs
+            if sync.stop is None
+            for fault in sync.faults
         ),
     ),
 }
 """By name."""
-
-
-def _plain_ending(scenario: Scenario) -> set[str]:
-    """Kinds of faults in a scenario that end a stream."""
-    ending = {(plan.kind, plan.status) for plan in ENDING}
-    return {
-        fault.kind
-        for sync in scenario.syncs
-        if sync.stop is None
-        for fault in sync.faults
-        if (fault.kind, fault.status) in ending and fault.resource != "oauth"
-    }

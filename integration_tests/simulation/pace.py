@@ -2,13 +2,13 @@
 
 Nothing of what the connector decides is changed, only how long it takes:
 
-- waits between attempts are a thousandth as long, and the connector's clock for them runs on as if
-  they had been whole, so that a token ages while others wait, and so does that of the sandbox's
-  request limit, which in no time would never be free again;
+- waits between attempts are a thousandth as long, and the connector's clock runs on as if they had
+  been whole, and so does that of the sandbox's request limit, which in no time would never be free
+  again;
 - the request budget is lifted (`unit_tests/test_budget.py` proves it);
 - the manifest and the schemas are parsed once for all syncs of a process;
-- if asked for, lists of a few pages are divided as long ones are, so that small tables are read by
-  many readers too, and the time of day is that of the scenario.
+- if asked for, lists of a few pages are divided as long ones are, states come each few pages, and
+  the time of day is that of the scenario.
 """
 
 from __future__ import annotations
@@ -24,52 +24,81 @@ from types import SimpleNamespace
 from typing import IO, Any
 from unittest.mock import patch
 
-import backoff._sync
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.declarative.schema.json_file_schema_loader import JsonFileSchemaLoader
 from airbyte_cdk.sources.streams import call_rate
-from airbyte_cdk.sources.streams.concurrent.state_converters import datetime_stream_state_converter
-from airbyte_cdk.sources.streams.http import rate_limiting
-from airbyte_cdk.utils.datetime_helpers import AirbyteDateTime
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.sandbox import rate_limit
 from source_coupa import source
-from source_coupa.components import retriever
-from source_coupa.oauth import endpoint, tokens
-from source_coupa.oauth import scope_gate as scopes
-from source_coupa.reading import id_ranges as ranges
-from source_coupa.reading import pages, survey
-from source_coupa.transport import circuit_breaker as outages
-from source_coupa.transport import scheduler as fetchers
+from source_coupa.oauth import authorization_code, endpoint, scope_gate, tokens
+from source_coupa.reading import division
+from source_coupa.reading.id_ranges import PAGE_SIZE
+from source_coupa.tables import fan_out
+from source_coupa.transport import instance
+from source_coupa.transport.clock import Clock
+from source_coupa.transport.scheduler import Scheduler
 
-CLOCKS = (endpoint, tokens, scopes, pages, fetchers, outages, retriever)
-"""The connector's modules that wait or measure time."""
+from .destination import MOST_REPEATED
+
+SLEEPERS = (authorization_code, endpoint, tokens, scope_gate, rate_limit)
+"""Modules that wait or measure time by themselves."""
+
+PAGES_PER_STATE = 2
+"""Where states come often."""
+
+REPEATED_OFTEN = MOST_REPEATED * PAGES_PER_STATE // fan_out.PAGES_PER_STATE
+"""Records that are repeated at the most after a sync that was stopped, where states come often."""
 
 _SHORTER = 1_000
 
 
-class _Clock:
-    """A monotonic clock that waits push forward."""
+class QuickClock(Clock):
+    """A clock that waits push forward.
+
+    Attributes:
+        present: gives the time of day; the real one without it.
+    """
 
     def __init__(self) -> None:
+        self.present: Callable[[], datetime] | None = None
         self._skipped = 0.0
         self._lock = threading.Lock()
 
-    def sleep(self, seconds: float) -> None:
-        with self._lock:
-            self._skipped += seconds
-        time.sleep(seconds / _SHORTER)
+    def now(self) -> datetime:
+        """See `Clock`."""
+        return self.present() if self.present is not None else super().now()
 
     def monotonic(self) -> float:
+        """See `Clock`."""
         return time.monotonic() + self._skipped
+
+    def call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """See `Clock`."""
+
+        def call() -> None:
+            self._skip(seconds)
+            function()
+
+        super().call_later(seconds / _SHORTER, call)
+
+    def sleep(self, seconds: float) -> None:
+        """Waits, as `time.sleep` does."""
+        self._skip(seconds)
+        time.sleep(seconds / _SHORTER)
+
+    def _skip(self, seconds: float) -> None:
+        with self._lock:
+            self._skipped += seconds
+
+
+_CLOCK = QuickClock()
 
 
 @contextmanager
 def quick() -> Iterator[None]:
     """Shortens waits, lifts the budget, parses YAML once."""
-    clock = _Clock()
-    module = SimpleNamespace(**{**vars(time), "sleep": clock.sleep, "monotonic": clock.monotonic})
+    module = SimpleNamespace(**{**vars(time), "sleep": _CLOCK.sleep, "monotonic": _CLOCK.monotonic})
     parse = lru_cache(safe_load_yaml)
 
     def load(stream: str | bytes | IO[str]) -> Any:
@@ -86,8 +115,10 @@ def quick() -> Iterator[None]:
         return schemas[path]
 
     with ExitStack() as stack:
-        for sleeper in (*CLOCKS, rate_limiting, backoff._sync, rate_limit):
-            stack.enter_context(patch.object(sleeper, "time", module))
+        stack.enter_context(patch.object(instance, "new_clock", lambda: _CLOCK))
+        for sleeper in SLEEPERS:
+            if hasattr(sleeper, "time"):
+                stack.enter_context(patch.object(sleeper, "time", module))
         for method in ("try_acquire", "update"):
             stack.enter_context(
                 patch.object(call_rate.MovingWindowCallRatePolicy, method, lambda *_, **__: None)
@@ -103,27 +134,23 @@ def quick() -> Iterator[None]:
 @contextmanager
 def dividing_early() -> Iterator[None]:
     """Divides lists that have more than a few pages."""
-    with ExitStack() as stack:
-        for name, value in (
-            ("FIRST_PLACE", 3 * pages.PAGE_SIZE),
-            ("READ_FIRST", pages.PAGE_SIZE),
-            ("WORTH_A_CUT", 2 * pages.PAGE_SIZE),
-        ):
-            stack.enter_context(patch.object(ranges, name, value))
-        stack.enter_context(patch.object(fetchers.Fetchers, "useful", 6))
+    with (
+        patch.object(division, "WORTH_A_CUT", 2 * PAGE_SIZE),
+        patch.object(division, "FIRST_PLACE", 3 * PAGE_SIZE),
+        patch.object(Scheduler, "useful", 8),
+    ):
+        yield
+
+
+@contextmanager
+def marking_often() -> Iterator[None]:
+    """Lets a state come each few pages."""
+    with patch.object(fan_out, "PAGES_PER_STATE", PAGES_PER_STATE):
         yield
 
 
 @contextmanager
 def at_the_time_of(now: Callable[[], datetime]) -> Iterator[None]:
-    """Makes `now` the time of day for the connector and the CDK's windows."""
-    clock = SimpleNamespace(fromisoformat=datetime.fromisoformat, now=lambda zone: now())
-    with (
-        patch.object(survey, "datetime", clock),
-        patch.object(
-            datetime_stream_state_converter,
-            "ab_datetime_now",
-            lambda: AirbyteDateTime.from_datetime(now()),
-        ),
-    ):
+    """Makes `now` the time of day for the connector."""
+    with patch.object(_CLOCK, "present", now):
         yield

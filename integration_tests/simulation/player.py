@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ from airbyte_cdk.models import (
     SyncMode,
 )
 
-from integration_tests.harness import configured_catalog, run_here
-from integration_tests.sandbox import Sandbox
+from integration_tests.harness import RESOURCE_OF, configured_catalog, run_here
+from integration_tests.sandbox import RequestRecord, Sandbox
 
 from . import pace
-from .coupa import BEHIND, Life, SimulatedClock, fault_of, make
-from .destination import Destination, Message
+from .coupa import BEHIND, Life, SimulatedClock, faults_of, ill_ids, make
+from .destination import MOST_REPEATED, Destination, Message, Taking
 from .process import run_until
-from .scenario import Scenario, SyncPlan
+from .scenario import DOUBTFUL, ENDING, FaultPlan, Scenario, SyncPlan
 from .streams import STREAMS
 
 
@@ -50,11 +50,14 @@ class Outcome:
 class Sync:
     """What one sync printed, up to where it was stopped.
 
-    `exit_code` is None if it was stopped.
+    Attributes:
+        exit_code: None if it was stopped.
+        peak: the most memory that a process took, in bytes.
     """
 
     messages: Sequence[Message]
     exit_code: int | None
+    peak: int = 0
 
     @property
     def errors(self) -> list[dict[str, Any]]:
@@ -80,123 +83,215 @@ def play(scenario: Scenario) -> Outcome:
             sandbox.latency = 0.01
         life = Life(scenario, clock)
         sandbox.before_each(life)
-        destination = Destination(
-            sandbox,
-            scenario.streams,
-            mode=scenario.mode,
-            selects_columns=scenario.selects_columns,
-        )
-        for sync in scenario.syncs:
-            _play_sync(scenario, sync, sandbox, life, destination, outcome)
+        most = pace.REPEATED_OFTEN if scenario.marks_often else MOST_REPEATED
+        destination = Destination(sandbox, scenario, most_repeated=most)
+        player = _Player(scenario, sandbox, life, destination, outcome)
+        for plan in scenario.syncs:
+            player.play(plan, is_last=plan is scenario.syncs[-1])
         if not outcome.counts["refused instances"]:
+            quiet = replace(scenario.syncs[-1], pause_hours=0.0, edits_before=0)
+            if destination.goes_on:
+                player.play(quiet, is_last=True)
             destination.compare(life.deleted)
+            if scenario.is_quiet_in_the_end:
+                player.play(quiet, is_last=True)
+                player.look_at_requests(quiet)
         outcome.broken += destination.broken
         outcome.counts.update(life.changes)
         outcome.counts["token revocations"] += life.revocations
         outcome.counts["rows checked"] += destination.checked
         outcome.counts["states checked"] += destination.states
+        outcome.counts["records repeated"] += destination.repeated
     outcome.counts["scenarios"] += 1
     return outcome
 
 
-def _play_sync(
-    scenario: Scenario,
-    plan: SyncPlan,
-    sandbox: Sandbox,
-    life: Life,
-    destination: Destination,
-    outcome: Outcome,
-) -> None:
-    is_last = plan is scenario.syncs[-1]
-    life.between_syncs(sandbox, plan.edits_before)
-    clock = sandbox.clock
-    if isinstance(clock, SimulatedClock):
-        clock.pass_by(plan.pause_hours * 3600 + abs(scenario.clock_ahead) + 2)
-    sandbox.dialect = sandbox.dialect.but(token_lifetime=plan.token_lifetime)
-    sandbox.requests.clear()
-    sandbox.faults.clear()
-    sandbox.faults.add(*(fault_of(fault) for fault in plan.faults))
-    destination.excuse(plan.start_date, life.uncertain)
-    before = destination.versions()
-    end = (clock() + timedelta(seconds=scenario.clock_ahead)).replace(microsecond=0)
-    life.during(plan)
-    sync = _run(scenario, plan, sandbox, destination)
-    destination.take(sync.messages, before=before, end=end, uncertain=life.uncertain)
-    played = Counter(r.fault for r in sandbox.requests if r.fault is not None)
-    outcome.faults += played
-    outcome.counts["requests"] += len(sandbox.requests)
-    outcome.counts["records"] += sum(m["type"] == "RECORD" for m in sync.messages)
-    outcome.counts["syncs"] += 1
-    _look_at_end(scenario, plan, sync, is_last=is_last, outcome=outcome)
-
-
-def _look_at_end(
-    scenario: Scenario, plan: SyncPlan, sync: Sync, *, is_last: bool, outcome: Outcome
-) -> None:
-    """Holds statuses, errors and exit code of one sync against each other."""
-    counts, broken = outcome.counts, outcome.broken
-    complete = sync.streams_that("COMPLETE")
-    if sync.exit_code is None:
-        counts[f"stopped by {plan.stop.kind}" if plan.stop else "stopped"] += 1
-    elif sync.exit_code == 0:
-        counts["complete syncs"] += 1
-        if complete != set(scenario.streams) or sync.errors:
-            broken.append("a sync ended well with a stream that is not COMPLETE, or with an error")
-    else:
-        counts["failed syncs"] += 1
-        sentences = [error["message"] for error in sync.errors]
-        for error in sync.errors:
-            counts[f"told as {error['failure_type']}"] += 1
-        if not sentences:
-            broken.append("a sync failed without a word")
-        if any(error["failure_type"] not in _KINDS for error in sync.errors):
-            broken.append("an error without a failure type")
-        if any("unexpected error" in sentence for sentence in sentences):
-            broken.append(f"a failure that nobody foresaw: {sentences}")
-        if complete == set(scenario.streams):
-            broken.append("a sync failed with all streams COMPLETE")
-        if is_last and scenario.may_fail_for_good:
-            counts["refused instances"] += 1
-        elif not _may_fail(scenario, plan):
-            broken.append(f"a sync failed for no reason: {sentences}")
-
+MOST_MEMORY = 400_000_000
+"""Bytes that a process may take."""
 
 _KINDS = frozenset({"config_error", "transient_error", "system_error"})
 
 
-def _may_fail(scenario: Scenario, plan: SyncPlan) -> bool:
-    """Whether the plan has a cause for a sync that fails."""
-    return bool(
-        plan.faults or plan.revocations or plan.token_lifetime < 10 or scenario.may_fail_for_good
-    )
+@dataclass
+class _Player:
+    """Plays the syncs of a scenario, and looks at how each ends."""
 
+    scenario: Scenario
+    sandbox: Sandbox
+    life: Life
+    destination: Destination
+    outcome: Outcome
 
-def _run(scenario: Scenario, plan: SyncPlan, sandbox: Sandbox, destination: Destination) -> Sync:
-    settings: dict[str, Any] = {
-        "lookback_window_hours": plan.lookback_hours,
-        "num_workers": plan.workers,
-    }
-    if plan.start_date is not None:
-        settings["start_date"] = plan.start_date
-    with tempfile.TemporaryDirectory() as folder:
-        arguments = _files(
-            Path(folder),
-            sandbox.config(**settings),
-            catalog_of(scenario),
-            destination.states_to_resume(),
+    def play(self, plan: SyncPlan, *, is_last: bool) -> None:
+        """Plays one sync."""
+        sandbox, destination, outcome = self.sandbox, self.destination, self.outcome
+        self.life.between_syncs(sandbox, plan.edits_before)
+        if isinstance(sandbox.clock, SimulatedClock):
+            sandbox.clock.pass_by(plan.pause_hours * 3600 + 2)
+        sandbox.dialect = sandbox.dialect.but(token_lifetime=plan.token_lifetime)
+        sandbox.requests.clear()
+        sandbox.faults.clear()
+        sandbox.faults.add(*faults_of(plan, sandbox))
+        ill = ill_ids(plan, sandbox)
+        destination.begin(plan, self.life.uncertain)
+        before = destination.versions()
+        self.life.during(plan)
+        sync = self._run(plan)
+        takings = destination.take(
+            plan, sync.messages, before=before, uncertain=self.life.uncertain
         )
-        if scenario.is_process:
-            messages, code = run_until(arguments, plan.stop, early=scenario.divides_early)
-            return Sync(messages, code)
-        run = run_here(arguments)
-    if plan.stop is not None:
-        return Sync(run.messages[: int(plan.stop.share * len(run.messages))], None)
-    return Sync(run.messages, run.exit_code)
+        outcome.faults += Counter(r.fault for r in sandbox.requests if r.fault is not None)
+        outcome.counts["requests"] += len(sandbox.requests)
+        outcome.counts["records"] += sum(m["type"] == "RECORD" for m in sync.messages)
+        outcome.counts["syncs"] += 1
+        if sync.peak > MOST_MEMORY:
+            outcome.broken.append(f"a sync took {sync.peak:,} bytes of memory")
+        self._look_at_end(plan, sync, is_last=is_last)
+        if sync.exit_code is not None:
+            for stream in plan.streams:
+                self._look_at_stream(plan, stream, sync, takings[stream], ill)
+
+    def look_at_requests(self, plan: SyncPlan) -> None:
+        """A sync in which nothing has changed asks each list once and little more."""
+        for list_ in self.scenario.rows:
+            resource = RESOURCE_OF[list_]
+            due = self.destination.due(list_, plan)
+            cap = self.sandbox.dialect.page_caps.get(resource, self.sandbox.dialect.page_cap)
+            most = due // cap + (3 if due < 3 * cap else due // cap + 6)
+            requests = len(self.sandbox.requests_for(resource))
+            if requests > most:
+                self.outcome.broken.append(
+                    f"{requests} requests for {due} records of {resource} that had not changed"
+                )
+
+    def _look_at_end(self, plan: SyncPlan, sync: Sync, *, is_last: bool) -> None:
+        """Holds statuses, errors and exit code of one sync against each other."""
+        counts, broken = self.outcome.counts, self.outcome.broken
+        complete = sync.streams_that("COMPLETE")
+        if sync.exit_code is None:
+            counts[f"stopped by {plan.stop.kind}" if plan.stop else "stopped"] += 1
+        elif sync.exit_code == 0:
+            counts["complete syncs"] += 1
+            if complete != set(plan.streams) or sync.errors:
+                broken.append(
+                    "a sync ended well with a stream that is not COMPLETE, or with an error"
+                )
+        else:
+            counts["failed syncs"] += 1
+            sentences = [error["message"] for error in sync.errors]
+            for error in sync.errors:
+                counts[f"told as {error['failure_type']}"] += 1
+            if not sentences:
+                broken.append("a sync failed silently")
+            if any(error["failure_type"] not in _KINDS for error in sync.errors):
+                broken.append("an error without a failure type")
+            if any("unexpected error" in sentence for sentence in sentences):
+                broken.append(f"a failure that nobody foresaw: {sentences}")
+            if complete == set(plan.streams):
+                broken.append("a sync failed with all streams COMPLETE")
+            if is_last and self.scenario.may_fail_for_good:
+                counts["refused instances"] += 1
+
+    def _look_at_stream(
+        self, plan: SyncPlan, stream: str, sync: Sync, taking: Taking, ill: frozenset[int]
+    ) -> None:
+        """A stream completes whatever the others do, unless its own list gives it a reason; where
+        single records cannot be had, all others arrive, and those are named."""
+        broken, resource = self.outcome.broken, STREAMS[stream].resource
+        is_complete = stream in sync.streams_that("COMPLETE")
+        if self._may_fail(plan, resource):
+            return
+        own = plan.ill if plan.ill is not None and plan.ill.fault.resource == resource else None
+        if own is None or own.bearable:
+            if not is_complete:
+                sentences = [error["message"] for error in sync.errors]
+                broken.append(f"{stream} failed for no reason of its own: {sentences}")
+            return
+        self.outcome.counts["lists with records that cannot be had"] += 1
+        given_up = self.destination.tables[stream].given_up
+        others = taking.left().keys() - given_up
+        # a record that is deleted between a page and the question for its id makes another one
+        # look ill, which comes with the next sync
+        are_there = ill <= self.sandbox.tables[resource].stamps().keys()
+        if others or (given_up - ill and are_there):
+            broken.append(
+                f"{stream} lacks {sorted(others)[:5]} and calls {sorted(given_up)[:5]} missing, of "
+                f"which only {sorted(ill)} cannot be had"
+            )
+        text = " ".join(error["message"] for error in sync.errors)
+        if given_up and not any(str(id) in text for id in given_up):
+            broken.append(f"{stream} names none of {sorted(given_up)}: {text}")
+
+    def _may_fail(self, plan: SyncPlan, resource: str) -> bool:
+        """Whether a list has a reason of its own to fail."""
+        if plan.revocations or plan.token_lifetime < 10 or self.scenario.may_fail_for_good:
+            return True
+        if plan.ill is not None and not plan.ill.bearable and "fields" in self.scenario.dialect:
+            # its id cannot be asked for alone
+            return plan.ill.fault.resource == resource
+        faults = [fault for fault in plan.faults if fault.resource in (None, "oauth", resource)]
+        played = [request for request in self.sandbox.requests if request.fault is not None]
+        return (
+            any(fault.times is None or fault in ENDING for fault in faults)
+            or sum(fault.times or 0 for fault in faults if fault.status == 401) > _MOST_401
+            or any(
+                request.resource in ("oauth", resource) and self._is_setting(faults, request)
+                for request in played
+            )
+        )
+
+    def _is_setting(self, faults: Sequence[FaultPlan], request: RequestRecord) -> bool:
+        """Whether a request met what counts as a wrong setting where nothing was fine before."""
+        doubtful = [_without_place(fault) for fault in faults]
+        if not any(fault in DOUBTFUL and fault.kind == request.fault for fault in doubtful):
+            return False
+        return not any(
+            other.resource == request.resource
+            and other.status == 200
+            and other.fault is None
+            and other.ended is not None
+            and other.ended < request.started - _A_MOMENT
+            for other in self.sandbox.requests
+        )
+
+    def _run(self, plan: SyncPlan) -> Sync:
+        scenario = self.scenario
+        settings: dict[str, Any] = {
+            "lookback_window_hours": plan.lookback_hours,
+            "num_workers": plan.workers,
+        }
+        if plan.start_date is not None:
+            settings["start_date"] = plan.start_date
+        with tempfile.TemporaryDirectory() as folder:
+            arguments = _files(
+                Path(folder),
+                self.sandbox.config(**settings),
+                catalog_of(scenario, plan.streams),
+                self.destination.states_to_resume(plan.streams),
+            )
+            if scenario.is_process:
+                ended = run_until(scenario, plan, arguments)
+                return Sync(ended.messages, ended.code, ended.peak)
+            run = run_here(arguments)
+        if plan.stop is not None:
+            return Sync(run.messages[: int(plan.stop.share * len(run.messages))], None)
+        return Sync(run.messages, run.exit_code)
 
 
-def catalog_of(scenario: Scenario) -> ConfiguredAirbyteCatalog:
+_MOST_401 = 3
+"""Refusals of a token that one request outlives."""
+
+_A_MOMENT = 0.005
+"""Seconds within which a response may overtake another."""
+
+
+def _without_place(fault: FaultPlan) -> FaultPlan:
+    return replace(fault, rate=1.0, resource=None, times=None, after=0)
+
+
+def catalog_of(scenario: Scenario, streams: Sequence[str]) -> ConfiguredAirbyteCatalog:
     """What the connection selects."""
-    catalog = configured_catalog(*scenario.streams, sync_mode=SyncMode(scenario.mode))
+    catalog = configured_catalog(*streams, sync_mode=SyncMode(scenario.mode))
     for configured in catalog.streams:
         columns = STREAMS[configured.stream.name].columns if scenario.selects_columns else ()
         configured.stream.json_schema = {"properties": {name: {} for name in columns}}
@@ -228,6 +323,8 @@ def _around(scenario: Scenario, clock: Callable[[], datetime]) -> Iterator[None]
             stack.enter_context(pace.at_the_time_of(lambda: clock() + ahead))
             if scenario.divides_early:
                 stack.enter_context(pace.dividing_early())
+            if scenario.marks_often:
+                stack.enter_context(pace.marking_often())
         yield
 
 

@@ -1,38 +1,54 @@
-"""Syncs as processes of their own, which are stopped by signals."""
+"""Syncs as processes of their own, which are stopped by signals or find nobody who reads."""
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
 
 from .destination import Message
-from .scenario import Stop
+from .scenario import Scenario, SyncPlan
 
 PATIENCE = 120
 """Seconds after which a sync counts as hanging."""
 
+STALL_AT = 40
+"""Lines after which a destination that stalls takes no more for a while."""
+
 _ROOT = Path(__file__).parents[2]
 
 
-def run_until(
-    arguments: Sequence[str], stop: Stop | None, *, early: bool
-) -> tuple[list[Message], int | None]:
-    """Runs a sync, and stops it once it printed `stop.lines` lines.
+@dataclass(frozen=True)
+class Ended:
+    """A process that has ended.
 
-    Returns:
-        The messages that it printed, those included that were on their way when it was stopped,
-        and its exit code, None if the signal ended it.
+    Attributes:
+        messages: that it printed, those included that were on their way when it was stopped.
+        code: its exit code, None if a signal ended it.
+        peak: the most memory that it had, in bytes.
+    """
+
+    messages: list[Message]
+    code: int | None
+    peak: int
+
+
+def run_until(scenario: Scenario, plan: SyncPlan, arguments: Sequence[str]) -> Ended:
+    """Runs a sync, stalls as its plan wants it, and stops it once it printed so many lines.
 
     Raises:
         TimeoutError: if it hangs.
     """
-    command = [sys.executable, "-m", "integration_tests.simulation.child", str(int(early))]
+    command = [sys.executable, "-m", "integration_tests.simulation.child"]
+    command += [str(int(scenario.divides_early)), str(int(scenario.marks_often))]
     with subprocess.Popen([*command, *arguments], stdout=subprocess.PIPE, cwd=_ROOT) as process:
         assert process.stdout is not None
         timer = threading.Timer(PATIENCE, process.kill)
@@ -41,13 +57,16 @@ def run_until(
             lines = []
             for line in process.stdout:
                 lines.append(line)
-                if stop is not None and len(lines) == stop.lines:
-                    process.send_signal(signal.Signals[stop.kind])
-            code = process.wait()
+                if len(lines) == STALL_AT:
+                    time.sleep(plan.stall)
+                if plan.stop is not None and len(lines) == plan.stop.lines:
+                    process.send_signal(signal.Signals[plan.stop.kind])
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
             if not timer.is_alive():
                 raise TimeoutError(f"a sync took more than {PATIENCE} seconds")
         finally:
             timer.cancel()
-    whole = [line for line in lines if line.endswith(b"\n")]
-    messages = [orjson.loads(line) for line in whole]
-    return messages, None if code < 0 else code
+    messages = [orjson.loads(line) for line in lines if line.endswith(b"\n")]
+    code = process.returncode
+    return Ended(messages, None if code < 0 else code, used.ru_maxrss * 1024)

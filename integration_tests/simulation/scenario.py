@@ -16,15 +16,12 @@ from .streams import STREAMS
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 """When the first sync of a scenario in this process begins."""
 
-WINDOW = timedelta(days=90)
-"""The connector's windows of update times; rows are laid on their edges."""
-
-Times = Literal[
-    "even", "recent", "one_time", "edges", "daylight_saving", "one_day", "like_ids", "ancient"
-]
+Times = Literal["even", "recent", "one_time", "daylight_saving", "one_day", "like_ids", "ancient"]
 """When rows were changed last; "like_ids": in the order of their ids, but for one."""
 
-Ids = Literal["dense", "gaps", "wide_gaps", "large"]
+Ids = Literal["dense", "gaps", "wide_gaps", "uneven", "large"]
+"""How ids are spread; "uneven": dense here, and millions apart there."""
+
 StopKind = Literal["cut", "SIGKILL", "SIGTERM"]
 Mode = Literal["incremental", "full_refresh"]
 
@@ -32,7 +29,6 @@ SPAN: Mapping[Times, int] = {
     "even": 500,
     "recent": 150,
     "one_time": 120,
-    "edges": 400,
     "daylight_saving": 640,
     "one_day": 2,
     "like_ids": 2,
@@ -54,7 +50,24 @@ class FaultPlan:
     body: str = "json"
     retry_after: int | str | None = None
     seconds: float = 0.0
+    size: int = 0
     location: str = "same"
+
+
+@dataclass(frozen=True)
+class IllRecords:
+    """Records of one list with which something is wrong during a sync.
+
+    Attributes:
+        fault: what comes in place of a page that holds too many of them.
+        places: which rows, as shares of the list, in order of id.
+        bearable: how many of them a page may hold. None are borne by a page that cannot be had
+            whatever its size.
+    """
+
+    fault: FaultPlan
+    places: tuple[float, ...]
+    bearable: int = 0
 
 
 @dataclass(frozen=True)
@@ -63,8 +76,9 @@ class EditPlan:
 
     Attributes:
         chance: of a change before each answer; several follow one another with the same chance.
-        inserts, edits, deletes, late, mass: weights. `late` adds a record whose `updated_at` lies
-            up to `late_hours` back, `mass` edits a third of a table in the same second.
+        inserts, edits, deletes, late, mass, nulls, future: weights. `late` adds a record whose
+            `updated_at` lies up to `late_hours` back, `mass` edits a third of a table in the same
+            second, `nulls` adds a record without times, `future` one dated ahead.
         tick: the most seconds that pass before an answer.
     """
 
@@ -74,6 +88,8 @@ class EditPlan:
     deletes: float = 0.0
     late: float = 0.0
     mass: float = 0.0
+    nulls: float = 0.0
+    future: float = 0.0
     late_hours: float = 0.0
     tick: int = 1
 
@@ -92,6 +108,8 @@ class Stop:
 class SyncPlan:
     """One sync, and the pause before it in which Coupa is edited too."""
 
+    streams: tuple[str, ...] = ()
+    """What the connection selects by then."""
     pause_hours: float = 1.0
     edits_before: int = 0
     start_date: str | None = None
@@ -99,10 +117,13 @@ class SyncPlan:
     workers: int = 4
     edits: EditPlan = field(default_factory=EditPlan)
     faults: tuple[FaultPlan, ...] = ()
+    ill: IllRecords | None = None
     token_lifetime: float = 86_399.0
     revocations: float = 0.0
     """Chance before each answer that all tokens are revoked."""
     stop: Stop | None = None
+    stall: float = 0.0
+    """Seconds for which the destination takes nothing in the middle; of a process only."""
 
 
 @dataclass(frozen=True)
@@ -115,34 +136,55 @@ class Scenario:
     rows: dict[str, int]
     """Stream that reads a list -> its rows at the beginning."""
     streams: tuple[str, ...]
-    """What is read: these lists, or tables of the rows that come with their records."""
+    """What is read in the end: these lists, or tables of the rows that come with their records."""
     selects_columns: bool
     """The connection leaves most columns of the lists out."""
     mode: Mode
     ids: Ids
     times: Times
-    creation: Literal["before", "any"]
+    nulls: float
+    """Share of the rows without times."""
+    future: float
+    """Share of the rows that a wrong clock has dated ahead."""
     dialect: dict[str, Any]
     clock_ahead: int
     """Seconds by which the connector's clock is ahead of Coupa's."""
     divides_early: bool
     """Lists of a few pages are divided among readers as long ones are."""
+    marks_often: bool
+    """States come each few pages."""
     syncs: tuple[SyncPlan, ...]
-
-    @property
-    def is_without_order(self) -> bool:
-        """Whether this instance does not take `order_by=id`."""
-        return bool(self.dialect.get("order_by_id", "honoured") != "honoured")
+    record_bytes: int | None = None
+    """Size of a record; None for small ones."""
 
     @property
     def may_fail_for_good(self) -> bool:
         """Whether this instance cannot be read at all, which has to be said."""
         dialect = self.dialect
+        is_cut = dialect.get("page_cap", 50) < 50 or bool(dialect.get("page_caps"))
+        is_ordered = dialect.get("default_order", "id") == "id"
         return (
-            (self.is_without_order and dialect.get("default_order", "id") != "id")
-            or dialect.get("updated_at_filter", "honoured") != "honoured"
-            or dialect.get("over_cap") == "refused"
-            or dialect.get("max_offset") is not None
+            (dialect.get("order_by_id", "honoured") != "honoured" and not is_ordered)
+            or dialect.get("id_filter", "honoured") != "honoured"
+            or dialect.get("updated_at_filter") == "ignored"
+            or dialect.get("filter_zone") is not None
+            or (dialect.get("over_cap") == "refused" and is_cut)
+        )
+
+    @property
+    def may_start_over(self) -> bool:
+        """Whether a sync may find out in the middle that what it has read was not whole."""
+        return any(name.startswith(("fields", "nested", "blank")) for name in self.dialect)
+
+    @property
+    def is_quiet_in_the_end(self) -> bool:
+        """Whether one more sync, in which nothing has changed, costs a request a list."""
+        return (
+            self.mode == "incremental"
+            and not self.is_process
+            and not self.may_start_over
+            and not self.dialect.keys() & {"updated_at_filter", "token_warmup", "rate_limit"}
+            and not self.dialect.keys() & {"hidden_every", "token_limit", "order_by_id"}
         )
 
     def as_json(self) -> str:
@@ -154,77 +196,49 @@ def draw(seed: int, *, process_share: float = 0.05) -> Scenario:
     """The scenario of a seed; the same seed and share give the same one."""
     random = Random(f"{seed}/scenario")
     is_process = random.random() < process_share
-    times = _times(random)
+    times = random.choices(tuple(SPAN), (2, 4, 4, 2, 5, 3, 1))[0]
     rows = _rows(random, is_process)
-    count = random.choice((2, 2, 3, 3, 4))
+    streams = _streams(random, rows)
+    count = random.choice((2, 3, 3, 4, 4, 5))
     lookbacks = [random.choice((0, 1, 2, 2, 2, 24, 168)) for _ in range(count)]
-    if is_process:
-        lookbacks = [max(hours, 1) for hours in lookbacks]
-    tolerance = min(lookbacks)
-    ahead = random.choice((0, 0, 0, -300, -30, 1, 30, min(tolerance, 1) * 1800))
-    if tolerance == 0:
-        ahead = min(ahead, 0)
-    clock_ahead = 2 if is_process else ahead
-    starts = _start_dates(random, count, times, is_process, changes=clock_ahead <= 0)
+    starts = _start_dates(random, count, times, is_process)
+    nulls = random.choice((0.0, 0.0, 0.0, 0.02, 0.3))
     syncs = tuple(
         _sync(
             random,
+            streams,
+            rows,
             is_process=is_process,
             is_last=number == count - 1,
             is_first=number == 0,
             lookback=lookbacks[number],
             late_hours=min(lookbacks[number:]) * 0.9,
             start_date=starts[number],
+            has_nulls=bool(nulls),
         )
         for number in range(count)
     )
-    return _without_untold_order(
-        Scenario(
-            seed=seed,
-            is_process=is_process,
-            rows=rows,
-            streams=_streams(random, rows),
-            selects_columns=random.random() < 0.2,
-            mode="full_refresh" if random.random() < 0.15 else "incremental",
-            ids=random.choice(("dense", "gaps", "gaps", "wide_gaps", "large")),
-            times=times,
-            creation=random.choice(("before", "before", "before", "any")),
-            dialect=_dialect(random),
-            clock_ahead=clock_ahead,
-            divides_early=random.random() < 0.5,
-            syncs=syncs,
-        )
+    return Scenario(
+        seed=seed,
+        is_process=is_process,
+        rows=rows,
+        streams=streams,
+        selects_columns=random.random() < 0.2,
+        mode="full_refresh" if random.random() < 0.2 else "incremental",
+        ids=random.choice(("dense", "gaps", "gaps", "wide_gaps", "uneven", "large")),
+        times=times,
+        nulls=nulls,
+        future=random.choice((0.0, 0.0, 0.0, 0.02)),
+        dialect=_dialect(random),
+        clock_ahead=0 if is_process else random.choice((0, 0, -300, -30, 30, 300, 7_200)),
+        divides_early=random.random() < 0.5,
+        marks_often=random.random() < 0.7,
+        syncs=syncs,
     )
-
-
-def _without_untold_order(scenario: Scenario) -> Scenario:
-    """Leaves edits out where an instance lists by update times that look like ids: there, a record
-    that leaves a list while it is read can hide one that was passed over (docs/reliability.md)."""
-    dialect = scenario.dialect
-    if (scenario.times, dialect.get("order_by_id"), dialect.get("default_order")) != (
-        *("like_ids", "ignored", "updated_at"),
-    ):
-        return scenario
-    syncs = (replace(sync, edits=replace(sync.edits, chance=0.0)) for sync in scenario.syncs)
-    return replace(scenario, syncs=tuple(syncs))
-
-
-def _times(random: Random) -> Times:
-    kinds: Sequence[Times] = (
-        "even",
-        "recent",
-        "one_time",
-        "edges",
-        "daylight_saving",
-        "one_day",
-        "like_ids",
-        "ancient",
-    )
-    return random.choices(kinds, (2, 4, 4, 3, 2, 5, 3, 1))[0]
 
 
 def _rows(random: Random, is_process: bool) -> dict[str, int]:
-    number = random.choice((1, 1, 1, 2, 4))
+    number = random.choice((1, 1, 1, 2, 3, 4))
     streams = random.sample(ALL_STREAMS, number)
     sizes = (0, 1, 49, 50, 51, 99, 100, 101)
     rows = {}
@@ -232,12 +246,12 @@ def _rows(random: Random, is_process: bool) -> dict[str, int]:
         kind = random.random()
         if is_process:
             rows[stream] = random.randint(300, 1_500) if kind < 0.7 else random.choice(sizes)
-        elif kind < 0.45:
+        elif kind < 0.35:
             rows[stream] = random.choice(sizes)
-        elif kind < 0.97:
-            rows[stream] = random.randint(2, 420)
+        elif kind < 0.95:
+            rows[stream] = random.randint(2, 600)
         else:
-            rows[stream] = random.randint(1_000, 2_500)
+            rows[stream] = random.randint(1_000, 3_000)
     return rows
 
 
@@ -245,26 +259,23 @@ def _streams(random: Random, rows: Mapping[str, int]) -> tuple[str, ...]:
     """Child tables of some lists, with the list itself or in its place."""
     streams = list(rows)
     for name, stream in STREAMS.items():
-        if stream.parent is not None and stream.list_ in rows and random.random() < 0.15:
+        if stream.parent is not None and stream.list_ in rows and random.random() < 0.25:
             streams.append(name)
-            if stream.list_ in streams and random.random() < 0.5:
+            if stream.list_ in streams and random.random() < 0.3:
                 streams.remove(stream.list_)
     return tuple(streams)
 
 
-def _start_dates(
-    random: Random, count: int, times: Times, is_process: bool, *, changes: bool
-) -> list[str | None]:
-    """None reads everything; rows of one day need no windows before it."""
-    if times == "ancient":
+def _start_dates(random: Random, count: int, times: Times, is_process: bool) -> list[str | None]:
+    """None reads everything."""
+    if times == "ancient" or random.random() < 0.4:
         return [None] * count
     begin = NOW - timedelta(days=SPAN[times] + 1)
     if is_process:
         begin = datetime.now(timezone.utc) - timedelta(days=SPAN[times] + 1)
         begin = begin.replace(minute=0, second=0)
-    first = _printed(random, begin) if random.random() < 0.9 else None
-    starts = [first] * count
-    if changes and not is_process and random.random() < 0.25:
+    starts: list[str | None] = [_printed(random, begin)] * count
+    if not is_process and random.random() < 0.25:
         for number in range(1, count):
             if random.random() < 0.5:
                 moved = begin + timedelta(hours=random.uniform(-2_000, 2_000))
@@ -280,6 +291,8 @@ def _printed(random: Random, moment: datetime) -> str:
 
 def _sync(
     random: Random,
+    streams: Sequence[str],
+    rows: Mapping[str, int],
     *,
     is_process: bool,
     is_first: bool,
@@ -287,10 +300,11 @@ def _sync(
     lookback: int,
     late_hours: float,
     start_date: str | None,
+    has_nulls: bool,
 ) -> SyncPlan:
-    pause = random.choice((0.01, 1, 24, 24 * 40)) if not is_process else 0.0
     common = SyncPlan(
-        pause_hours=pause,
+        streams=tuple(streams),
+        pause_hours=0.0 if is_process else random.choice((0.01, 1, 24, 24 * 40)),
         edits_before=0 if is_first else random.choice((0, 1, 5, 40)),
         start_date=start_date,
         lookback_hours=lookback,
@@ -298,19 +312,29 @@ def _sync(
     )
     if is_last:
         return common
-    return SyncPlan(
-        **{
-            **vars(common),
-            "edits": _edits(random, late_hours),
-            "faults": _faults(random),
-            "token_lifetime": random.choice((1.0, 2.0, 86_399.0, 86_399.0, 86_399.0)),
-            "revocations": random.choice((0.0, 0.0, 0.0, 0.02)),
-            "stop": _stop(random, is_process),
-        }
+    stop = _stop(random, is_process)
+    faults, ill = _trouble(random, rows)
+    return replace(
+        common,
+        streams=_selected(random, streams),
+        edits=_edits(random, late_hours, has_nulls=has_nulls),
+        faults=faults,
+        ill=ill,
+        token_lifetime=random.choice((1.0, 2.0, 86_399.0, 86_399.0, 86_399.0, 86_399.0)),
+        revocations=random.choice((0.0, 0.0, 0.0, 0.02)),
+        stop=stop,
+        stall=random.choice((0.0, 0.5)) if is_process else 0.0,
     )
 
 
-def _edits(random: Random, late_hours: float) -> EditPlan:
+def _selected(random: Random, streams: Sequence[str]) -> tuple[str, ...]:
+    """What the connection selects before all is wanted: tables come and go."""
+    if random.random() < 0.6:
+        return tuple(streams)
+    return tuple(random.sample(list(streams), random.randint(1, len(streams))))
+
+
+def _edits(random: Random, late_hours: float, *, has_nulls: bool) -> EditPlan:
     return EditPlan(
         chance=random.choice((0.0, 0.2, 0.5, 0.8)),
         inserts=random.choice((0.0, 1.0)),
@@ -318,6 +342,8 @@ def _edits(random: Random, late_hours: float) -> EditPlan:
         deletes=random.choice((0.0, 0.0, 1.0)),
         late=random.choice((0.0, 0.5)) if late_hours else 0.0,
         mass=random.choice((0.0, 0.0, 0.05)),
+        nulls=random.choice((0.0, 0.5)) if has_nulls else 0.0,
+        future=random.choice((0.0, 0.0, 0.0, 0.2)),
         late_hours=late_hours,
         tick=random.choice((0, 1, 1, 60)),
     )
@@ -328,7 +354,7 @@ def _stop(random: Random, is_process: bool) -> Stop | None:
         kind: StopKind = random.choice(("SIGKILL", "SIGTERM"))
         lines = int(2 ** random.uniform(0, 10.5))
         return Stop(kind, lines=lines) if random.random() < 0.8 else None
-    return Stop("cut", share=random.random()) if random.random() < 0.4 else None
+    return Stop("cut", share=random.random()) if random.random() < 0.5 else None
 
 
 PASSING: tuple[FaultPlan, ...] = (
@@ -353,65 +379,125 @@ PASSING: tuple[FaultPlan, ...] = (
     FaultPlan("slow_head", seconds=0.05),
     FaultPlan("slow_drip", seconds=0.05),
     FaultPlan("over_page"),
+    FaultPlan("oversized", size=100_000),
 )
-"""After these a sync can go on; at high rates it may still have to give up."""
+"""After these a sync goes on, wherever they come; at high rates it may have to give up."""
 
-ENDING: tuple[FaultPlan, ...] = (
-    *(FaultPlan("status", status=code) for code in (400, 403, 404, 405, 418, 204, 206, 599)),
+DOUBTFUL: tuple[FaultPlan, ...] = (
+    *(FaultPlan("status", status=code) for code in (400, 403, 404, 405, 418, 599)),
+    FaultPlan("status", status=403, body="html"),
     FaultPlan("redirect", location="login"),
     FaultPlan("redirect", location="other"),
+)
+"""Settings from the first request on; blips where the list was fine before."""
+
+ENDING: tuple[FaultPlan, ...] = (
+    *(FaultPlan("status", status=code) for code in (204, 206)),
     FaultPlan("unordered"),
     FaultPlan("duplicated"),
     FaultPlan("missing_id"),
-    FaultPlan("missing_cursor"),
 )
 """Each of these may end a stream's sync, but with an error."""
 
+HEAVY = FaultPlan("status", status=504, body="html")
+POISONS: tuple[FaultPlan, ...] = (
+    FaultPlan("status", status=500),
+    FaultPlan("status", status=500, body="html"),
+    FaultPlan("invalid_json"),
+    FaultPlan("drop"),
+    FaultPlan("truncated"),
+)
+DEAD: tuple[FaultPlan, ...] = (
+    FaultPlan("status", status=500),
+    FaultPlan("status", status=403),
+    FaultPlan("html_200"),
+    FaultPlan("drop"),
+)
+"""What one list gives to everything."""
 
-def _faults(random: Random) -> tuple[FaultPlan, ...]:
-    plans = []
-    for _ in range(random.choice((0, 1, 2, 3, 4))):
-        ends = random.random() < 0.2
-        plan = random.choice(ENDING if ends else PASSING)
-        changes = {
-            "rate": random.choice((0.02, 0.05, 0.1, 0.1, 0.2, 0.2)),
-            "resource": random.choice((None, None, None, *RESOURCE_OF.values(), "oauth")),
-            "after": random.choice((0, 0, 0, 3, 10)),
-            "times": 1 if ends else None,
-        }
-        if ends:
-            changes["rate"] = random.choice((0.2, 1.0))
-        plans.append(FaultPlan(**{**vars(plan), **changes}))
-    return tuple(plans)
+
+def _trouble(
+    random: Random, rows: Mapping[str, int]
+) -> tuple[tuple[FaultPlan, ...], IllRecords | None]:
+    """What goes wrong in a sync: nothing, blips, noise that may end it, a list that is dead, or
+    records that are ill."""
+    resources = [RESOURCE_OF[stream] for stream in rows]
+    kind = random.choices(("none", "blips", "noise", "dead", "heavy", "poison"), (3, 3, 3, 2, 2, 2))
+    if kind == ["blips"]:
+        return tuple(_blip(random, resources) for _ in range(random.choice((1, 2, 3)))), None
+    if kind == ["noise"]:
+        return tuple(_noise(random, resources) for _ in range(random.choice((1, 2, 3, 4)))), None
+    if kind == ["dead"]:
+        return (replace(random.choice(DEAD), resource=random.choice(resources)),), None
+    resource = random.choice(resources)
+    if kind == ["heavy"]:
+        first = random.random()
+        places = tuple(min(first + 0.002 * n, 1.0) for n in range(random.choice((20, 60, 200))))
+        bearable = random.choice((1, 3, 10, 24))
+        return (), IllRecords(replace(HEAVY, resource=resource), places, bearable)
+    if kind == ["poison"]:
+        places = tuple(random.random() for _ in range(random.choice((1, 1, 2, 4))))
+        return (), IllRecords(replace(random.choice(POISONS), resource=resource), places)
+    return (), None
+
+
+def _blip(random: Random, resources: Sequence[str]) -> FaultPlan:
+    """Once or twice, at any place: the first request, the first page, the end of the list."""
+    return replace(
+        random.choice((*PASSING, *DOUBTFUL)),
+        resource=random.choice((None, *resources, *resources, "oauth")),
+        after=random.choice((0, 1, 2, 3, 5, 8, 13)),
+        times=random.choice((1, 1, 2)),
+    )
+
+
+def _noise(random: Random, resources: Sequence[str]) -> FaultPlan:
+    ends = random.random() < 0.2
+    plan = random.choice((*DOUBTFUL, *ENDING) if ends else PASSING)
+    return replace(
+        plan,
+        rate=random.choice((0.2, 1.0) if ends else (0.02, 0.05, 0.1, 0.2)),
+        resource=random.choice((None, *resources, "oauth")),
+        after=random.choice((0, 0, 0, 3, 10)),
+        times=1 if ends else None,
+    )
 
 
 def _dialect(random: Random) -> dict[str, Any]:
     """Most instances are as documented; of the rest, each differs in one or more points."""
     dialect: dict[str, Any] = {}
-    if random.random() < 0.5:
+    if random.random() < 0.4:
         return dialect
     switches: tuple[tuple[str, Any], ...] = (
         ("page_cap", 20),
         ("page_cap", 7),
+        ("page_caps", {"users": 20, "invoices": 7}),
+        ("hidden_every", random.choice((2, 3, 7))),
+        ("no_match", "not_found"),
         ("order_by_id", "refused"),
-        ("order_by_id", "ignored"),
         ("default_order", "shuffled"),
-        ("default_order", "updated_at"),
-        ("id_filter", "refused"),
-        ("id_filter", "ignored"),
+        ("blank_time", "refused"),
+        ("blank_time", "ignored"),
+        ("filter_zone", random.choice((-8.0, 1.0, 5.5))),
         ("fields", "refused"),
         ("fields", "ignored"),
         ("nested_fields", "ids"),
         ("nested_fields", "refused"),
+        ("fields_depth", random.choice((0, 1))),
+        ("fields_join", "inner"),
         ("unknown_parameter", "refused"),
         ("offsets", "per_answer"),
         ("offsets", "utc"),
+        ("compression", "gzip"),
         ("token_warmup", 0.005),
         ("token_shows_scope", True),
+        ("newest_token_only", True),
+        ("token_limit", {"per_second": 0.1, "burst": 4}),
         ("max_offset", 120),
         ("over_cap", "refused"),
-        ("updated_at_filter", "ignored"),
         ("updated_at_filter", "refused"),
+        ("updated_at_filter", "ignored"),
+        ("id_filter", random.choice(("ignored", "refused"))),
         ("rate_limit", {"per_second": 25.0, "burst": 20}),
         ("retry_after", "seconds"),
         ("bad_scope", {"status": 401}),
@@ -419,6 +505,6 @@ def _dialect(random: Random) -> dict[str, Any]:
     )
     for name, value in random.sample(switches, random.choice((1, 1, 2, 3))):
         dialect[name] = value
-    if dialect.get("order_by_id") == "ignored" and random.random() < 0.3:
+    if dialect.get("order_by_id") == "refused" and random.random() < 0.3:
         dialect["default_order"] = "updated_at"
     return dialect

@@ -31,6 +31,11 @@ class Stream:
     def resource(self) -> str:
         return RESOURCE_OF[self.list_]
 
+    @property
+    def lookback_hours(self) -> int:
+        """Hours that the stream reads again whatever the settings say."""
+        return 168 if MANIFEST[self.name].base.startswith("week_back") else 0
+
     def id_of(self, row: Record) -> int:
         """The id of the record that a row came with."""
         id_: int = row["id" if self.parent is None else f"{self.parent}_id"]

@@ -37,6 +37,9 @@ def token_store(
 
 @lru_cache(maxsize=8)
 def shared_store(config: CoupaConfig) -> TokenStore:
-    """The store that all streams of a read share, so that streams with the same scope share a
-    token; `SourceCoupa` tells it the scopes, and who keeps a renewed sign-in."""
-    return token_store(config)
+    """The store that all streams of a read share; `SourceCoupa` gives it the scopes, the needs of
+    the selected streams, and who keeps a renewed sign-in.
+
+    It makes one attempt: the read repeats its requests, and their tokens with them.
+    """
+    return token_store(config, retry_waits=())

@@ -19,8 +19,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_coupa import errors
 from source_coupa.config import AuthorizationCode, CoupaConfig
 from source_coupa.oauth.endpoint import RETRY_WAITS, Granted, TokenEndpoint
-from source_coupa.oauth.redaction import hide
 from source_coupa.oauth.tokens import RENEW_AT, Token, TokenSlot, TokenStore
+from source_coupa.redaction import hide
 
 _LEAST_LEFT = 60.0
 """Seconds that a token of the settings must still live to be worth its use."""
@@ -49,7 +49,7 @@ class AuthorizationCodeTokens(TokenStore):
         self._refresh_token = credentials.refresh_token
         self._endpoint = TokenEndpoint(config, retry_waits)
         self._stored = _stored_token(credentials)
-        self._slot = TokenSlot(config, self._renew, self._stored)
+        self._slot = TokenSlot(self._renew, self._stored)
         hide(self._refresh_token.get_secret_value())
         if self._stored is not None:
             hide(self._stored.value)
@@ -75,7 +75,7 @@ class AuthorizationCodeTokens(TokenStore):
 
     def reject(self, refused: Token) -> None:
         """Forgets a token that a resource refused, unless it may only be too fresh to work."""
-        if not refused.is_warming_up:
+        if not refused.may_be_too_fresh:
             self._slot.drop(refused)
 
     def nothing_to_read(self) -> AirbyteTracedException:
@@ -116,9 +116,13 @@ class AuthorizationCodeTokens(TokenStore):
     def _explain(self, status: int, code: str | None) -> Exception | None:
         host = self.config.host
         if code in ("unauthorized_client", "unsupported_grant_type"):
-            return errors.renewal_not_allowed(host)
-        if code in ("", "invalid_grant", "invalid_scope", "invalid_request", "access_denied"):
+            return self._endpoint.judged(errors.renewal_not_allowed(host))
+        if code == "access_denied":
+            return errors.tokens_denied(host)
+        if code == "invalid_grant":
             return errors.sign_in_again(host)
+        if code in ("", "invalid_scope", "invalid_request"):
+            return self._endpoint.judged(errors.sign_in_again(host))
         return None
 
 

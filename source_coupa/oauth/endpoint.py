@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig, HeaderToken
-from source_coupa.oauth.redaction import hide
 from source_coupa.oauth.tokens import RENEW_AT, Token
+from source_coupa.redaction import hide
 from source_coupa.transport.session import new_session, send
 
 RETRY_WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
@@ -32,8 +32,8 @@ _DEFAULT_LIFETIME = 3600.0
 
 Explain = Callable[[int, str | None], Exception | None]
 """What a refusal means to a grant type, from its HTTP status and its OAuth error code: "" if the
-endpoint gives none, None if it is no answer of an OAuth endpoint at all (a web page of a firewall,
-for example). None if it means nothing special."""
+endpoint gives none, None if it is no response of an OAuth endpoint at all. None if it means nothing
+special."""
 
 
 class TokenAnswer(BaseModel):
@@ -65,12 +65,21 @@ class Granted:
 
 
 class TokenEndpoint:
-    """Asks for tokens, again while the endpoint is down."""
+    """Asks for tokens, again while the endpoint is down.
+
+    Attributes:
+        has_granted: whether it granted any token so far.
+    """
 
     def __init__(self, config: CoupaConfig, retry_waits: Sequence[float]) -> None:
         self._config = config
         self._retry_waits = retry_waits
         self._session = new_session()
+        self.has_granted = False
+
+    def judged(self, failure: AirbyteTracedException) -> AirbyteTracedException:
+        """A failure as one that passes if a token was granted before: the settings are right."""
+        return errors.passing(failure) if self.has_granted else failure
 
     def ask(self, grant: Mapping[str, str], explain: Explain, budget: APIBudget | None) -> Granted:
         """A token for the fields of a grant; those that name the client are added.
@@ -108,18 +117,17 @@ class TokenEndpoint:
             auth=_no_netrc,
         )
         asked = time.monotonic()
-        response = send(self._session, request, config=config, budget=budget)
-        if response.status_code == 200:
-            return self._read(response, asked)
-        raise self._explained(response, explain)
-
-    def _read(self, response: requests.Response, asked: float) -> Granted:
         try:
-            answer = TokenAnswer.model_validate_json(response.content)
-        except ValidationError:
-            raise errors.not_coupa(
-                self._config.host, "its token endpoint answers without an access token"
-            ) from None
+            response = send(self._session, request, config=config, budget=budget)
+        except AirbyteTracedException as failure:
+            raise self.judged(failure) from None
+        answer = _granted(response)
+        if answer is None:
+            raise self._explained(response, explain)
+        self.has_granted = True
+        return self._read(answer, asked)
+
+    def _read(self, answer: TokenAnswer, asked: float) -> Granted:
         value = answer.access_token.get_secret_value()
         hide(value)
         if answer.refresh_token:
@@ -135,26 +143,37 @@ class TokenEndpoint:
     def _explained(self, response: requests.Response, explain: Explain) -> Exception:
         host, status = self._config.host, response.status_code
         if (failure := errors.refusal(host, response)) is not None:
-            return failure
-        code = _oauth_error(response) if status in (400, 401, 403) else None
+            return self.judged(failure)
+        code = _oauth_error(response)
         if code in ("server_error", "temporarily_unavailable"):
             return errors.unavailable(host, status)
         if (explained := explain(status, code)) is not None:
             return explained
         if code is None:
-            return errors.not_coupa(host, f"its token endpoint answers with HTTP {status}")
+            return self.judged(errors.not_a_token(host, response))
         if code == "invalid_client":
-            return errors.wrong_credentials(host)
-        return errors.token_refused(host, code)
+            return self.judged(errors.wrong_credentials(host))
+        return self.judged(errors.token_refused(host, code))
+
+
+def _granted(response: requests.Response) -> TokenAnswer | None:
+    if response.status_code != 200:
+        return None
+    try:
+        return TokenAnswer.model_validate_json(response.content)
+    except ValidationError:
+        return None
 
 
 def _oauth_error(response: requests.Response) -> str | None:
-    if not response.content.strip():
-        return ""
+    """The error code of a response, whose status may be 200; see `Explain`."""
+    if response.status_code not in (200, 400, 401, 403):
+        return None
     try:
-        return OAuthError.model_validate_json(response.content).error
+        code = OAuthError.model_validate_json(response.content or b"{}").error
     except ValidationError:
         return None
+    return code or (None if response.status_code == 200 else "")
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:

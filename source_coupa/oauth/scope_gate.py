@@ -3,67 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
 
+import orjson
 import requests
 from airbyte_cdk.sources.streams.call_rate import APIBudget
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.oauth import Token, TokenStore
+from source_coupa.records.fields import JsonRecord
+from source_coupa.streams import StreamRow
 from source_coupa.transport.session import PARALLEL_REQUESTS, new_session, send
 
 _WARM_UP_POLL = 1.5
-
-
-def alternatives(scope: str | Iterable[str]) -> tuple[str, ...]:
-    """The scopes of a stream's `scope` parameter: one, or several of which any will do."""
-    return (scope,) if isinstance(scope, str) else tuple(scope)
-
-
-def scopes_of(parameters: Mapping[str, Any]) -> tuple[str, ...]:
-    """The scopes of which one is needed for a request, from the `$parameters` that apply to it:
-    `scope`, or where parents of a nested stream are read and have another one, `parent_scope`."""
-    of_parents = parameters.get("of_parents") and parameters.get("parent_scope")
-    return alternatives(of_parents or parameters["scope"])
-
-
-@dataclass(frozen=True)
-class GatedStream:
-    """A stream of the manifest, the resource it reads, and the scopes that open it: one of `scopes`
-    and, if its parents have others, one of `parent_scopes` too."""
-
-    name: str
-    resource: str
-    scopes: tuple[str, ...]
-    parent_scopes: tuple[str, ...] = ()
-
-    @property
-    def needs(self) -> tuple[tuple[str, ...], ...]:
-        """One scope of each of these is needed."""
-        return (self.scopes, self.parent_scopes) if self.parent_scopes else (self.scopes,)
-
-    def is_open_to(self, held: set[str]) -> bool:
-        """Whether a client that holds these scopes may read the stream."""
-        return all(held.intersection(scopes) for scopes in self.needs)
-
-
-def gated_streams(manifest: Mapping[str, Any]) -> list[GatedStream]:
-    """The streams of a manifest, resolved or not, in its order."""
-    rows = []
-    for stream in manifest["streams"]:
-        parameters = stream["$parameters"]
-        rows.append(
-            GatedStream(
-                parameters["name"],
-                parameters["resource"],
-                alternatives(parameters["scope"]),
-                alternatives(parameters.get("parent_scope", ())),
-            )
-        )
-    return rows
 
 
 class ScopeGate:
@@ -74,14 +29,15 @@ class ScopeGate:
     """
 
     def __init__(
-        self, store: TokenStore, streams: list[GatedStream], budget: APIBudget | None
+        self, store: TokenStore, streams: list[StreamRow], budget: APIBudget | None
     ) -> None:
         self._store = store
         self._streams = streams
         self._budget = budget
         self._session = new_session()
+        self._refusals: set[bool] = set()
 
-    def open_streams(self) -> list[GatedStream]:
+    def open_streams(self) -> list[StreamRow]:
         """The streams that the client may read, in the manifest's order.
 
         Raises:
@@ -95,36 +51,63 @@ class ScopeGate:
         lists = {_list_of(stream): stream for stream in streams}
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
             may_read = dict(zip(lists, pool.map(self._is_open, lists.values()), strict=True))
-        opened = [stream for stream in streams if may_read[_list_of(stream)]]
-        if opened:
-            return opened
+        found = set(may_read.values())
+        if True in found or found == {None}:
+            # a list that the instance does not offer hides nothing, but opens nothing either
+            return [stream for stream in streams if may_read[_list_of(stream)] is not False]
         if self._store.forget_stored():
             return self.open_streams()
-        raise self._store.nothing_to_read()
+        raise self.refused(self._store.nothing_to_read())
 
-    def can_read(self, stream: GatedStream) -> bool:
+    def can_read(self, stream: StreamRow) -> bool:
         """Reads one record's worth of a stream; False if Coupa refuses access to it.
 
         Raises:
-            AirbyteTracedException: on any other answer than a JSON list.
+            AirbyteTracedException: on any other response than a JSON list.
         """
         return self._may_read(stream, self._first_page(stream))
 
-    def _is_open(self, stream: GatedStream) -> bool:
-        """As `can_read`, but a list that the instance does not offer hides nothing."""
-        response = self._first_page(stream)
-        return response.status_code == 404 or self._may_read(stream, response)
+    def newest(self, stream: StreamRow, records: int) -> list[JsonRecord]:
+        """The newest records of a stream's list, at most so many.
 
-    def _first_page(self, stream: GatedStream) -> requests.Response:
+        Raises:
+            AirbyteTracedException: if there is no JSON list of objects.
+        """
+        query = {"order_by": "id", "dir": "desc", "limit": str(records)}
+        response = self._get(stream, self._store.token(stream.needs[-1], self._budget), query)
+        host = self._store.config.host
+        if response.status_code != 200:
+            raise errors.unexpected_status(host, response.status_code)
+        page = orjson.loads(response.content) if _is_json_list(response) else None
+        if page is None or not all(isinstance(record, dict) for record in page):
+            raise errors.not_coupa(host, f"/api/{stream.resource} gives no JSON list")
+        return list(page)
+
+    def refused(self, failure: AirbyteTracedException) -> AirbyteTracedException:
+        """What to say where no list could be read: `failure`, unless each refusal was a web page,
+        which something in front of Coupa sends."""
+        if self._refusals == {True}:
+            return errors.in_front_of_coupa(self._store.config.host, 403)
+        return failure
+
+    def _is_open(self, stream: StreamRow) -> bool | None:
+        """As `can_read`, but None for a list that the instance does not offer."""
+        response = self._first_page(stream)
+        return None if response.status_code == 404 else self._may_read(stream, response)
+
+    def _first_page(self, stream: StreamRow) -> requests.Response:
         token = self._store.token(stream.needs[-1], self._budget)
         response = self._get(stream, token)
-        while response.status_code == 401 and token.is_warming_up:
+        while response.status_code == 401 and token.may_be_too_fresh:
             time.sleep(_WARM_UP_POLL)
             response = self._get(stream, token)
+        if response.status_code == 200:
+            token.accepted()
         return response
 
-    def _may_read(self, stream: GatedStream, response: requests.Response) -> bool:
+    def _may_read(self, stream: StreamRow, response: requests.Response) -> bool:
         if response.status_code in (401, 403):
+            self._refusals.add(errors.bars_the_way(response.status_code, response.content))
             return False
         host = self._store.config.host
         if (failure := errors.refusal(host, response)) is not None:
@@ -137,25 +120,30 @@ class ScopeGate:
             raise errors.not_coupa(host, f"/api/{stream.resource} gives no JSON list")
         return True
 
-    def _get(self, stream: GatedStream, token: Token) -> requests.Response:
+    def _get(
+        self,
+        stream: StreamRow,
+        token: Token,
+        query: Mapping[str, str] = MappingProxyType({"limit": "1"}),
+    ) -> requests.Response:
         config = self._store.config
         request = requests.Request(
             "GET",
             f"{config.instance_url}/api/{stream.resource}",
-            params={"limit": "1"},
+            params=query,
             headers={"Accept": "application/json"},
             auth=token,
         )
         return send(self._session, request, config=config, budget=self._budget)
 
 
-def _list_of(stream: GatedStream) -> tuple[str, tuple[str, ...]]:
+def _list_of(stream: StreamRow) -> tuple[str, tuple[str, ...]]:
     """What is asked to see whether a stream can be read: many streams come from one list."""
     return stream.resource, stream.needs[-1]
 
 
 def _is_json_list(response: requests.Response) -> bool:
     try:
-        return isinstance(response.json(), list)
-    except requests.exceptions.JSONDecodeError:
+        return isinstance(orjson.loads(response.content), list)
+    except orjson.JSONDecodeError:
         return False

@@ -16,7 +16,6 @@ from requests.auth import AuthBase
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
-from source_coupa.transport.circuit_breaker import shared_outages
 
 WARM_UP = 8.0
 """Seconds in which a fresh token may still be refused; Coupa advises to wait five before use."""
@@ -35,18 +34,39 @@ class Token(AuthBase):
     renew_at: float
     told_scopes: frozenset[str] = frozenset()
     """The scopes that the endpoint says the token carries; empty if it does not say."""
+    _worked: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         request.headers["Authorization"] = f"Bearer {self.value}"
         return request
 
+    def accepted(self) -> None:
+        """Takes note that a resource accepted the token."""
+        self._worked.set()
+
     @property
-    def is_warming_up(self) -> bool:
-        return time.monotonic() - self.minted < WARM_UP
+    def has_worked(self) -> bool:
+        """Whether a resource accepted the token."""
+        return self._worked.is_set()
+
+    @property
+    def may_be_too_fresh(self) -> bool:
+        """Whether a refusal may only mean that the token is too new: one that worked is not."""
+        return not self.has_worked and time.monotonic() - self.minted < WARM_UP
 
 
 class ScopeRefusedError(Exception):
-    """The client was told that it does not hold a scope."""
+    """The client was not granted a scope.
+
+    Attributes:
+        is_certain: whether the endpoint named the scope as the reason.
+        names_client: whether it named the client, of which it has not granted anything so far.
+    """
+
+    def __init__(self, *, is_certain: bool = False, names_client: bool = False) -> None:
+        super().__init__("the scope is refused")
+        self.is_certain = is_certain
+        self.names_client = names_client
 
 
 class TokenStore(ABC):
@@ -55,6 +75,7 @@ class TokenStore(ABC):
     Attributes:
         config: the settings.
         scopes: all scopes that the connector's streams can use.
+        needs: what the selected streams need, one scope of each of these.
         keep: takes the fields of `credentials` that a renewed sign-in changes; it would else be
             lost with the process.
     """
@@ -62,6 +83,7 @@ class TokenStore(ABC):
     def __init__(self, config: CoupaConfig, scopes: Iterable[str]) -> None:
         self.config = config
         self.scopes = tuple(scopes)
+        self.needs: Sequence[Sequence[str]] = ()
         self.keep: Callable[[Mapping[str, str]], None] | None = None
 
     @abstractmethod
@@ -112,17 +134,15 @@ class TokenSlot:
 
     def __init__(
         self,
-        config: CoupaConfig,
         mint: Callable[[APIBudget | None], Token],
         first: Token | None = None,
     ) -> None:
         """`mint` asks for a token; `first` is one that is there already."""
-        self._config = config
         self._mint = mint
         self._renewing = threading.Lock()
         self._changing = threading.Lock()
         self._token = first
-        self._is_refused = False
+        self._refused: ScopeRefusedError | None = None
         self._hopeless: str | None = None
         self._failed: tuple[float, AirbyteTracedException] | None = None
 
@@ -152,30 +172,27 @@ class TokenSlot:
             return is_it
 
     def _raise_what_is_known(self, waiting_since: float) -> None:
-        if self._failed is not None and self._failed[0] >= waiting_since:
-            # all attempts were made meanwhile: no thread that waited for them makes them anew
+        if self._failed is not None and self._failed[0] > waiting_since:
+            # all attempts were made meanwhile: no thread that waited for them makes them again
             failure = self._failed[1]
             raise type(failure)(
                 message=failure.message,
                 internal_message=failure.internal_message,
                 failure_type=failure.failure_type,
             )
-        if self._is_refused:
-            raise ScopeRefusedError
+        if self._refused is not None:
+            raise ScopeRefusedError(**vars(self._refused))
         if self._hopeless is not None:
             raise errors.config_error(self._hopeless)
 
     def _renewed(self, budget: APIBudget | None) -> Token:
-        began = time.monotonic()
         try:
             return self._mint(budget)
-        except ScopeRefusedError:
-            self._is_refused = True
+        except ScopeRefusedError as refusal:
+            self._refused = refusal
             raise
         except AirbyteTracedException as error:
             if error.failure_type == FailureType.config_error:
                 self._hopeless = error.message or ""
-            if isinstance(error, errors.HostDownError):
-                shared_outages(self._config).gave_up(began, is_certain=True)
             self._failed = time.monotonic(), error
             raise

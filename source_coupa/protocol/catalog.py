@@ -6,50 +6,41 @@ many streams. `test_catalog` proves that this description is the CDK's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import orjson
 from airbyte_cdk.models import AirbyteStream, SyncMode
 
+from source_coupa.streams import StreamRow
+
 _SCHEMAS = Path(__file__).parents[1] / "schemas"
 
 
-def describe(stream: Mapping[str, Any], definitions: Mapping[str, Any]) -> AirbyteStream:
-    """The catalog's entry for a stream of the manifest.
+@cache
+def _text_of(schema_file: str) -> bytes:
+    return (_SCHEMAS / f"{schema_file}.json").read_bytes()
 
-    Args:
-        stream: its row, `$ref` and all.
-        definitions: those of the manifest.
-    """
-    parameters = stream["$parameters"]
-    definition = _with_its_bases(stream, definitions)
-    schema = parameters.get("schema_file", parameters["name"])
-    key = definition["primary_key"]
+
+def schema_of(stream: StreamRow) -> dict[str, Any]:
+    """The JSON schema of a stream, as the connector ships it."""
+    schema: dict[str, Any] = orjson.loads(_text_of(stream.schema_file))
+    return schema
+
+
+def describe(stream: StreamRow) -> AirbyteStream:
+    """The catalog's entry for a stream."""
     described = AirbyteStream(
-        name=parameters["name"],
-        json_schema=orjson.loads((_SCHEMAS / f"{schema}.json").read_bytes()),
+        name=stream.name,
+        json_schema=schema_of(stream),
         supported_sync_modes=[SyncMode.full_refresh],
-        source_defined_primary_key=[[field] for field in ([key] if isinstance(key, str) else key)],
-        is_resumable=False,
+        source_defined_primary_key=[[field] for field in stream.key],
+        is_resumable=True,
         is_file_based=False,
     )
-    cursor = definition.get("incremental_sync")
-    if cursor is not None:
-        field = _with_its_bases(cursor, definitions)["cursor_field"]
-        parent = parameters.get("parent", "")
+    if stream.cursor_field is not None:
         described.supported_sync_modes.append(SyncMode.incremental)
         described.source_defined_cursor = True
-        described.default_cursor_field = [field.replace("{{ parameters['parent'] }}", parent)]
-        described.is_resumable = True
+        described.default_cursor_field = [stream.cursor_field]
     return described
-
-
-def _with_its_bases(part: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Any]:
-    """A part of the manifest with what it takes over from the definition that it refers to."""
-    reference = part.get("$ref")
-    if reference is None:
-        return dict(part)
-    base = _with_its_bases(definitions[reference.rpartition("/")[2]], definitions)
-    return {**base, **part}

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta, timezone
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from airbyte_cdk.models import AirbyteStateMessage, AirbyteStateType
 from airbyte_cdk.sources.source import Source
 
 from source_coupa import errors
+from source_coupa.protocol.files import read_json
+from source_coupa.reading.bookmark import Bookmark
+from source_coupa.records.fields import instant
+from source_coupa.streams import StreamRow
 
-FORMATS = ("%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%dT%H:%M:%S.%f%z")
-"""Of times in a state; the manifest's `cursor_datetime_formats`."""
-
-_FUTURE = timedelta(days=1)
+_AHEAD = timedelta(minutes=10)
+"""What clocks may differ by."""
 
 logger = logging.getLogger("airbyte")
 
@@ -26,6 +28,7 @@ def read_state(path: str) -> list[AirbyteStateMessage]:
     Raises:
         AirbyteTracedException: `config_error` if the file does not hold messages of this connector.
     """
+    read_json(path)
     try:
         states = Source.read_state(path)
         has_shared = any(s.global_ is not None and s.global_.shared_state for s in states)
@@ -37,26 +40,49 @@ def read_state(path: str) -> list[AirbyteStateMessage]:
     return states
 
 
-def check_states(states: Sequence[AirbyteStateMessage], streams: Collection[str]) -> None:
-    """Looks at the states of `streams` before anything is read; those of others do not matter.
+def bookmarks(
+    states: Sequence[AirbyteStateMessage], streams: Iterable[StreamRow], now: datetime
+) -> dict[str, Bookmark]:
+    """What the states of `streams` say, by stream; those of others do not matter.
 
-    A state that lies in the future is kept, with a warning: nothing is newer.
+    A state that lies in the future starts over, with a warning: it came from a wrong clock or
+    start date, and what was changed before that time may never have been read.
 
     Raises:
         AirbyteTracedException: `config_error` naming the stream whose state cannot be read.
     """
+    known = {stream.name: stream for stream in streams}
+    found: dict[str, Bookmark] = {}
     for name, state in _by_stream(states):
-        if name not in streams:
+        stream = known.get(name)
+        if stream is None:
             continue
         try:
-            moment = _newest(state)
-        except (KeyError, TypeError, ValueError, IndexError):
+            bookmark = _bookmark(state, stream)
+        except (AttributeError, KeyError, TypeError, ValueError, IndexError):
             raise errors.unreadable_stream_state(name) from None
-        if moment is not None and moment > datetime.now(timezone.utc) + _FUTURE:
+        if bookmark.moment is not None and bookmark.moment > now + _AHEAD:
             logger.warning(
-                f"The state of stream {name} lies in the future: nothing is read before that "
-                "time has come; refresh the stream to sync it anew."
+                f"The state of stream {name} lies in the future, so that changes may have been "
+                "missed: the stream is synced again from the start."
             )
+            bookmark = Bookmark()
+        found[name] = bookmark
+    return found
+
+
+def _bookmark(state: Mapping[str, Any], stream: StreamRow) -> Bookmark:
+    cursor_field = stream.cursor_field
+    if "state_type" in state:
+        # a form of the CDK with the ranges that were read
+        slices = [(instant(part["start"]), part["end"]) for part in state["slices"]]
+        return Bookmark(updated_at=_text(min(slices)[1]))
+    return Bookmark.from_state(state, cursor_field or "no_cursor")
+
+
+def _text(value: object) -> str:
+    instant(value)
+    return str(value)
 
 
 def _by_stream(states: Sequence[AirbyteStateMessage]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -69,25 +95,3 @@ def _by_stream(states: Sequence[AirbyteStateMessage]) -> list[tuple[str, Mapping
             if part is not None and part.stream_state is not None:
                 found.append((part.stream_descriptor.name, vars(part.stream_state)))
     return found
-
-
-def _newest(state: Mapping[str, Any]) -> datetime | None:
-    """The time up to which a stream was read, None for a state that promises nothing."""
-    if "state_type" in state:
-        # a form of the CDK with the ranges that were read
-        slices = [(_time(part["start"]), _time(part["end"])) for part in state["slices"]]
-        return min(slices)[1]
-    # a child table calls its cursor after its parent: `invoice_updated_at`
-    times = [_time(value) for key, value in state.items() if key.endswith("updated_at")]
-    return max(times, default=None)
-
-
-def _time(text: object) -> datetime:
-    if not isinstance(text, str):
-        raise TypeError("no text")
-    for form in FORMATS:
-        try:
-            return datetime.strptime(text, form)
-        except ValueError:
-            continue
-    raise ValueError("no time")

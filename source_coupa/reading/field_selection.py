@@ -1,113 +1,134 @@
-"""What part of its records a stream asks Coupa for.
+"""What part of its records a list is asked for.
 
 Coupa documents `fields=["id",...]` (pages 0008 and 0023), with names in underscores, and
 `{"custom_fields": {}}` for all custom fields. What it sends for an associated object that is named
 there, whole or only its id, is not documented. So a part is asked for only after it was proved that
-it arrives as it does in full records.
+it arrives as it does in full records, and the proof is repeated while the list is read.
 """
 
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
 from source_coupa.records.keys import with_underscores
+from source_coupa.records.references import references_of
 
 LONGEST_QUERY = 3_000
 """Characters of `fields`; so many columns save little, and some servers refuse long addresses."""
 
 MOST_PROOFS = 4
-"""Requests that a stream spends on proofs."""
+"""Comparisons before a part is used."""
 
 ALL_CUSTOM_FIELDS: Mapping[str, Any] = {"custom_fields": {}}
 
 _ABSENT = object()
 _EMPTY: tuple[Any, ...] = (None, "", [], {}, _ABSENT)
 
-AskAgain = Callable[[Mapping[str, str]], list[JsonRecord]]
-"""Asks for a page once more, with further query parameters.
 
-Raises QueryRefusedError if Coupa refuses it."""
+class FieldSelection:
+    """Columns of a list, by their names with underscores.
 
-
-class Columns:
-    """Columns of a stream, by their names with underscores; safe to share between threads.
-
-    They are proved by asking for one page twice, in full and in part: each column has to come back
-    the same in records that did not change in between. That needs a page on which none of them is
-    missing, or empty where it is an object or list. Until all are proved, and for good once one
-    differs or the query is refused, full records are read.
+    They are proved by asking for one page twice, in full and in part: the same records have to
+    come, with each column the same where the record did not change in between. That needs a page on
+    which no column is missing, or empty where it is an object or list. Once a difference shows, all
+    of the list is read in full.
 
     Args:
-        stream: for the log.
         names: the columns, `id` among them.
         nested: those of them that are objects or lists; only a value that is not empty proves them.
-        tell: takes one sentence for the log.
-        are_sure: whether they need no proof, because their absence would be found out.
-        declared: all columns of the stream's schema, if others that are found in its records are to
-            be asked for as well: nobody can have left out what no catalog shows.
+        paths: lists within lists that have to be seen, such as `invoice_lines.tax_lines`.
+        declared: all columns that are known; others are asked for as well once they are seen, for
+            nobody can have left out what no catalog shows. None if they are not wanted.
+
+    Attributes:
+        is_given_up: whether full records are read for good.
     """
 
     def __init__(
         self,
-        *,
-        stream: str,
         names: Iterable[str],
+        *,
         nested: Collection[str] = (),
-        tell: Callable[[str], None],
-        are_sure: bool = False,
+        paths: Collection[str] = (),
         declared: Collection[str] | None = None,
     ) -> None:
-        self._stream = stream
         self._names = list(dict.fromkeys(names))
         self._nested = set(nested)
+        self._paths = set(paths)
         self._declared = declared
-        self._tell = tell
-        self._unproved = set() if are_sure else set(self._names)
+        self._unproved = {*self._names, *paths}
+        self._seen: set[str] = set()
         self._proofs = 0
-        self._is_waiting = False
-        self._lock = threading.Lock()
-        self._are_given_up = False
+        self._parts = 0
+        self._next_check = 1
+        self.is_given_up = False
 
     @property
     def query(self) -> Mapping[str, str]:
         """The query parameter that asks for these columns; none while full records are read."""
-        return {} if self._unproved or self._are_given_up else {"fields": self._fields()}
+        return {} if self._unproved or self.is_given_up else self.fields()
 
-    def _fields(self) -> str:
-        return json.dumps(
-            [ALL_CUSTOM_FIELDS if name in ALL_CUSTOM_FIELDS else name for name in self._names],
-            separators=(",", ":"),
-        )
+    def fields(self) -> Mapping[str, str]:
+        """The query parameter that asks for these columns, proved or not."""
+        names = [ALL_CUSTOM_FIELDS if name in ALL_CUSTOM_FIELDS else name for name in self._names]
+        return {"fields": json.dumps(names, separators=(",", ":"))}
 
-    def give_up(self, reason: str) -> None:
+    def give_up(self) -> None:
         """Reads full records from now on."""
-        if not self._are_given_up:
-            self._are_given_up = True
-            self._tell(f"{self._stream}: reading full records, because {reason}.")
+        self.is_given_up = True
 
-    def prove(self, page: list[JsonRecord], ask_again: AskAgain) -> None:
-        """Compares a page of full records with the same page in part, if that can prove anything.
+    def wants_comparison(self, page: list[JsonRecord], *, is_part: bool) -> bool:
+        """Whether a page should be asked for once more, in part if it is full, else in full."""
+        if self.is_given_up or not page:
+            return False
+        if is_part:
+            self._parts += 1
+            if self._parts < self._next_check:
+                return False
+            self._next_check *= 2
+            return True
+        if not self._unproved or self._proofs >= MOST_PROOFS:
+            return False
+        self._add_undeclared(page)
+        if len(self.fields()["fields"]) > LONGEST_QUERY:
+            self.give_up()
+            return False
+        self._note_shown(page)
+        if self._unproved - self._seen:
+            return False
+        self._proofs += 1
+        return True
 
-        Only one thread does; others go on with full records meanwhile. Raises what `ask_again`
-        raises.
+    def compare(self, full: list[JsonRecord], part: list[JsonRecord]) -> str | None:
+        """Compares a page in full and in part.
+
+        Returns:
+            What differs, in words; None if nothing does.
         """
-        if self._are_given_up or not self._unproved or not self._lock.acquire(blocking=False):
-            return
-        try:
-            self._add_undeclared(page)
-            if len(self._fields()) > LONGEST_QUERY:
-                self.give_up("too many columns are selected")
-            elif self._proofs < MOST_PROOFS and self._can_be_proved_on(page):
-                self._proofs += 1
-                again = ask_again({"fields": self._fields()})
-                if not self._are_given_up:
-                    self._compare(page, again)
-        finally:
-            self._lock.release()
+        if [record.get("id") for record in full] != [record.get("id") for record in part]:
+            return "other records come when some columns are asked for alone"
+        for whole, some in zip(full, part, strict=True):
+            if _was_changed(whole, some):
+                continue
+            named, again = _named(whole), _named(some)
+            for name in self._names:
+                if not _are_same(named.get(name, _ABSENT), again.get(name, _ABSENT)):
+                    return f"Coupa sends {name} in another form when it is asked for alone"
+        if self._unproved:
+            self._unproved.clear()
+            return None
+        known = len(self._names)
+        self._add_undeclared(full)
+        if len(self._names) > known:
+            return f"{self._names[-1]} has appeared, which was not asked for"
+        shown = len(self._seen)
+        self._note_shown(full)
+        if len(self._seen) > shown:
+            self._next_check = self._parts + 1
+        return None
 
     def _add_undeclared(self, page: list[JsonRecord]) -> None:
         """Older custom fields stand beside Coupa's own (page 0010), in every record of a list."""
@@ -116,84 +137,56 @@ class Columns:
         found = {name for record in page for name in _named(record)}
         added = sorted(found.difference(self._declared, self._names))
         self._names += added
-        self._unproved.update(added)
-        # what they hold is not known, so that only a value proves them
+        # what they hold is not known: only a value proves them
         self._nested.update(added)
+        if self._unproved:
+            self._unproved.update(added)
 
-    def _can_be_proved_on(self, page: list[JsonRecord]) -> bool:
-        shown = {
-            name
-            for record in map(_named, page)
-            for name in self._unproved
-            if self._is_shown(record.get(name, _ABSENT), name)
-        }
-        if (missing := self._unproved - shown) and not self._is_waiting:
-            self._is_waiting = True
-            self._tell(
-                f"{self._stream}: reading full records until there is something to compare in "
-                f"{', '.join(sorted(missing))}."
-            )
-        return not missing
-
-    def _is_shown(self, value: Any, name: str) -> bool:
-        """Whether a value tells something about the form of its column."""
-        return value is not _ABSENT and (value not in _EMPTY or name not in self._nested)
-
-    def _compare(self, page: list[JsonRecord], again: list[JsonRecord]) -> None:
-        before = {record["id"]: record for record in page}
-        for record in again:
-            full = before.get(record.get("id"))
-            if full is not None and not _was_changed(full, record):
-                differing = self._compare_record(_named(full), _named(record))
-            else:
-                differing = None if record.get("id") else "id"
-            if differing is not None:
-                self.give_up(f"Coupa sends {differing} in another form when it is asked for alone")
-                return
-        if not self._unproved:
-            self._tell(
-                f"{self._stream}: asking Coupa for {len(self._names)} columns only, which came as "
-                "they do in full records."
-            )
-
-    def _compare_record(self, full: JsonRecord, part: JsonRecord) -> str | None:
-        """The name of a column that differs; notes the columns that are proved."""
-        for name in self._names:
-            value, again = full.get(name, _ABSENT), part.get(name, _ABSENT)
-            if not _are_same(value, again):
-                return name
-            if self._is_shown(again, name):
-                self._unproved.discard(name)
-        return None
+    def _note_shown(self, page: list[JsonRecord]) -> None:
+        for record in page:
+            for name, value in _named(record).items():
+                if name in self._names:
+                    if value not in _EMPTY or name not in self._nested:
+                        self._seen.add(name)
+                    self._seen.update(_paths_of(value, name))
 
 
 def selected_columns(
-    *,
-    stream: str,
-    selected: Collection[str] | None,
-    schema: Mapping[str, Any],
-    tell: Callable[[str], None],
-) -> Columns | None:
-    """The columns of a connection that leaves some of the stream's out; None if it takes all.
+    selected: Collection[str] | None, schema: Mapping[str, Any]
+) -> tuple[list[str], list[str]] | None:
+    """What to ask for where a connection leaves some columns of a stream out, and which of that are
+    objects or lists; None if it takes all. Where a column holds the id in an object, that is asked
+    for.
 
     Args:
-        stream: for the log.
         selected: the columns of the configured catalog; None or empty if it names none.
         schema: the stream's JSON schema, with all of its columns.
-        tell: takes one sentence for the log.
     """
     properties: Mapping[str, Mapping[str, Any]] = schema.get("properties", {})
     if not selected or not properties.keys() - selected:
         return None
     always = [name for name in ("id", UPDATED_AT) if name in properties]
-    names = [*always, *sorted(selected)]
-    nested = [name for name in names if _is_nested(properties.get(name))]
-    return Columns(stream=stream, names=names, nested=nested, tell=tell, declared=properties.keys())
+    objects = {id_name: name for name, id_name in references_of(properties)}
+    names = [*always, *sorted({objects.get(name, name) for name in selected})]
+    return names, [name for name in names if _is_nested(properties.get(name))]
 
 
 def _is_nested(schema: Mapping[str, Any] | None) -> bool:
     """Whether a column holds objects or lists; so may one that no schema declares."""
     return schema is None or not {"object", "array"}.isdisjoint(schema.get("type", ()))
+
+
+def _paths_of(value: Any, path: str) -> Iterator[str]:
+    """The paths below a column that hold something, without the places in lists."""
+    if isinstance(value, list):
+        for item in value:
+            yield from _paths_of(item, path)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            below = f"{path}.{key.replace('-', '_')}"
+            if item not in _EMPTY:
+                yield below
+            yield from _paths_of(item, below)
 
 
 def _named(record: JsonRecord) -> JsonRecord:

@@ -1,259 +1,107 @@
-"""Reads one long list by many readers at once.
-
-The list is cut into disjoint ranges of ids, each read by keyset. Live edits cannot make a hole: a
-record is in the range of its id, whatever happens to the others. A range is cut in the middle of
-its ids, which costs no request; if that part turns out to hold next to nothing, by rank: a request
-tells the id of the record at some place of the range. Whenever there are too few ranges to use the
-request budget, the longest one is cut, so that all readers have work until the end, whatever the
-dates and ids of the records look like.
-"""
+"""A range of ids of a list, and how many of its records are asked for at once."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
-
-from source_coupa.reading.pages import PAGE_SIZE, PageReader, QueryRefusedError, logger
+from source_coupa.reading.bookmark import END
 from source_coupa.records.fields import JsonRecord
-from source_coupa.transport.scheduler import Fetchers
 
-READ_FIRST = 2 * PAGE_SIZE
-"""Most lists end before this; they are not worth the request that looks for their end."""
+PAGE_SIZE = 50
+"""Coupa's default and maximum page (pages 0006 and 0014)."""
 
 WORTH_A_CUT = 3 * PAGE_SIZE
-"""Fewer records are read faster than they are divided: of each part, the last page is not full."""
-
-WORTH_A_CUT_AHEAD = 100 * PAGE_SIZE
-"""A list whose turn it is is cut into parts of half of this also while others have work enough, so
-that it ends before they do and the state moves on."""
+"""Fewer records are read faster than they are divided."""
 
 FIRST_PLACE = 20 * PAGE_SIZE
 """Where a range is cut by rank first; each next place lies twice as far."""
 
+GROW_AFTER = 4
+"""Pages that have to come at a size before a larger one, which failed, is tried again."""
+
 
 @dataclass(eq=False)
-class _Range:
-    """The records with ids above `after`, up to and including `until` (None: to the list's end).
+class IdRange:
+    """The records with ids above `after`, up to and including `until`.
 
     Attributes:
-        end: the highest id; None until it was asked for.
         density: records per id, as on the last page.
         place: where it is cut next if that has to be by rank; None while the middle will do.
         cut_from: the range of which this one was a part, until its first page is there.
-        was_short: whether the page before was shorter than others.
+        is_being_cut: while a place to cut it is asked for.
+        size: how many records the next page may have.
+        failed_size: the smallest size at which a page failed; None if none did.
+        pages_since: pages that came since then.
+        failures: of the next page, one after another.
+        is_ill: whether the next page fails while other requests are answered.
+        read: records so far.
+        last_length: records of the last page, whatever range they belong to.
+        last_size: how many that page could have had.
+        nulls: for a range of records without an update time, what they are asked for by.
     """
 
     after: int
-    density: float
-    until: int | None = None
-    end: int | None = None
+    until: int = END
+    density: float = 1.0
     place: int | None = None
-    cut_from: _Range | None = None
-    read: int = 0
-    was_short: bool = False
+    cut_from: IdRange | None = None
     is_being_cut: bool = False
-    is_open: bool = True
+    size: int = PAGE_SIZE
+    failed_size: int | None = None
+    pages_since: int = 0
+    failures: int = 0
+    is_ill: bool = False
+    read: int = 0
+    last_length: int = 0
+    last_size: int = 0
+    nulls: Mapping[str, str] | None = None
 
-    @property
-    def left(self) -> float:
-        """About how many records are still to be read."""
-        if self.end is None:
-            return math.inf if self.read >= READ_FIRST else 0
-        return self.density * max(self.end - self.after, 0)
+    def left(self, end: int | None) -> float:
+        """About how many records are still to be read, in a list whose highest id is `end`."""
+        if end is not None:
+            return self.density * max(min(end, self.until) - self.after, 0)
+        is_long = self.last_length >= PAGE_SIZE or self.read > 2 * PAGE_SIZE
+        return math.inf if is_long else 0.0
 
-
-@dataclass(frozen=True)
-class _Answer:
-    """An id of the list, None if there is no such record, and whether Coupa answered at all."""
-
-    id: int | None
-    came: bool = True
-
-
-class RangeReader:
-    """Reads the records of the list `filters` that come after the page `before`.
-
-    Only for lists that are known to be in order of id and to be filtered by it. `end` is the
-    highest id of the list, if that is known; `turn` is the list's turn among others.
-    """
-
-    def __init__(
-        self,
-        *,
-        pages: PageReader,
-        fetchers: Fetchers,
-        filters: Mapping[str, str],
-        before: list[JsonRecord],
-        end: int | None = None,
-        turn: float = 0.0,
-    ) -> None:
-        self._pages = pages
-        self._fetchers = fetchers
-        self._filters = filters
-        self._turn = turn
-        first, last = before[0]["id"], before[-1]["id"]
-        density = len(before) / (last - first + 1)
-        whole = _Range(last, density, end=end, was_short=len(before) < PAGE_SIZE)
-        self._ranges = [whole]
-        self._pending: dict[Future[Any], Callable[[Any], list[JsonRecord]]] = {}
-
-    def read(self) -> Iterator[list[JsonRecord]]:
-        """Yields pages as they arrive, ids ascending within each, every record once.
-
-        Raises:
-            AirbyteTracedException: as soon as one range cannot be read.
-        """
-        self._request_page(self._ranges[0])
-        try:
-            while self._pending:
-                self._cut_where_readers_are_idle()
-                done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    page = self._pending.pop(future)(future.result())
-                    if page:
-                        yield page
-        finally:
-            for future in self._pending:
-                future.cancel()
-
-    def _request_page(self, range_: _Range) -> None:
-        ask = partial(self._pages.after, self._filters, range_.after, range_.until)
-        self._pending[self._submit(ask)] = partial(self._on_page, range_)
-
-    def _submit(self, ask: Callable[[], Any]) -> Future[Any]:
-        return self._fetchers.submit(self._turn, ask)
-
-    def _on_page(self, range_: _Range, answer: list[JsonRecord]) -> list[JsonRecord]:
-        # the range may have been cut while the request was under way: the rest is read elsewhere
-        page = [r for r in answer if range_.until is None or r["id"] <= range_.until]
-        self._pages.dialect.learn_from(answer, range_.was_short)
-        if range_.cut_from is not None and len(page) < PAGE_SIZE:
-            range_.cut_from.place = FIRST_PLACE
-        range_.cut_from = None
-        if page:
-            last = page[-1]["id"]
-            range_.density = len(page) / (last - range_.after)
-            range_.after = last
-            range_.read += len(page)
-            range_.was_short = len(answer) < PAGE_SIZE
-        is_last = self._pages.dialect.is_last(answer)
-        if is_last or len(page) < len(answer) or range_.after == range_.until:
-            range_.is_open = False
-            self._ranges.remove(range_)
-        else:
-            self._request_page(range_)
-        return page
-
-    def _cut_where_readers_are_idle(self) -> None:
-        while True:
-            readers, worth = self._idle_readers()
-            if not readers:
-                return
-            longest = max(self._divisible(), key=lambda range_: range_.left, default=None)
-            if longest is None or longest.left < worth:
-                return
-            if longest.end is None:
-                self._request_end(longest)
-            elif longest.place is None:
-                self._cut_evenly(longest, min(readers + 1, int(longest.left / worth) + 1))
-            else:
-                self._request_cut(longest, longest.place)
-
-    def _idle_readers(self) -> tuple[int, int]:
-        """How many readers want a range of their own, and how many records a range needs to be
-        cut for them."""
-        if (room := self._fetchers.room) > 0:
-            return room, WORTH_A_CUT
-        if self._fetchers.is_first(self._turn):
-            ahead = 2 * self._fetchers.useful - len(self._pending)
-            return max(ahead, 0), WORTH_A_CUT_AHEAD
-        return 0, 0
-
-    def _divisible(self) -> Iterator[_Range]:
-        dialect = self._pages.dialect
-        # whether the last cut of these was a good one is not known yet
-        new = [range_ for range_ in self._ranges if range_.cut_from is not None]
-        untried = {id(range_) for range_ in new} | {id(range_.cut_from) for range_ in new}
-        for range_ in self._ranges:
-            if (
-                not range_.is_being_cut
-                and id(range_) not in untried
-                and (range_.end is not None or dialect.tells_ends)
-                and (range_.place is None or dialect.tells_ranks)
-            ):
-                yield range_
-
-    def _cut_evenly(self, range_: _Range, parts: int) -> None:
-        start, end = range_.after, range_.end or range_.after
-        for part in reversed(range(1, parts)):
-            self._cut(range_, start + (end - start) * part // parts)
-
-    def _cut(self, range_: _Range, at: int) -> None:
-        """Gives the records beyond the id `at` to a new range."""
-        rest = _Range(
+    def cut(self, at: int) -> IdRange:
+        """Gives the records beyond the id `at` away, as a range of their own."""
+        rest = IdRange(
             after=at,
-            density=range_.density,
-            until=range_.until,
-            end=range_.end,
-            cut_from=range_,
+            until=self.until,
+            density=self.density,
+            cut_from=self,
+            size=self.size,
+            failed_size=self.failed_size,
         )
-        range_.until = range_.end = at
-        self._ranges.append(rest)
-        self._request_page(rest)
+        self.until = at
+        return rest
 
-    def _request_end(self, range_: _Range) -> None:
-        range_.is_being_cut = True
-        future = self._submit(partial(self._asked, self._pages.last_id, self._filters))
-        self._pending[future] = partial(self._on_end, range_)
+    def shrink(self) -> None:
+        """Takes note of a page that failed: the next one is half as large."""
+        self.failed_size = self.size
+        self.pages_since = 0
+        self.size = max(self.size // 2, 1)
 
-    def _on_end(self, range_: _Range, answer: _Answer) -> list[JsonRecord]:
-        range_.is_being_cut = False
-        if not answer.came:
-            self._pages.dialect.tells_ends = False
-        else:
-            range_.end = answer.id or range_.after
-            if range_.end > range_.after:
-                self._reopen(range_)
-        return []
+    def pass_over(self, id_: int) -> None:
+        """Goes on behind a record that cannot be had."""
+        self.after = id_
+        self.failures = 0
+        self.is_ill = False
+        self.failed_size = None
 
-    def _request_cut(self, range_: _Range, place: int) -> None:
-        range_.is_being_cut = True
-        place = max(min(place, int(range_.left / 2)), PAGE_SIZE)
-        bounds = self._filters, range_.after, range_.until, place
-        future = self._submit(partial(self._asked, self._pages.id_at, *bounds))
-        self._pending[future] = partial(self._on_cut, range_, place, range_.after)
-
-    def _on_cut(self, range_: _Range, place: int, after: int, answer: _Answer) -> list[JsonRecord]:
-        """The answer is the id of the record at `place`, counted from the id `after`."""
-        range_.is_being_cut = False
-        end = range_.end or after
-        if not answer.came:
-            self._pages.dialect.tells_ranks = False
-        elif answer.id is None or answer.id >= end:
-            range_.density = place / max(end - after, 1)
-        elif answer.id > range_.after:
-            self._reopen(range_)
-            self._cut(range_, answer.id)
-            range_.density = place / (answer.id - after)
-            range_.place = self._ranges[-1].place = 2 * place
-        return []
-
-    def _asked(self, ask: Callable[..., int | None], *arguments: Any) -> _Answer:
-        try:
-            return _Answer(ask(*arguments))
-        except (AirbyteTracedException, QueryRefusedError) as error:
-            logger.info(f"A list cannot be divided, reading it with one reader less: {error}")
-            return _Answer(None, came=False)
-
-    def _reopen(self, range_: _Range) -> None:
-        """Goes on with a range whose last page seemed to be the last although there is more."""
-        if not range_.is_open:
-            range_.is_open = True
-            self._ranges.append(range_)
-            self._request_page(range_)
+    def advance(self, page: list[JsonRecord]) -> None:
+        """Takes note of records of this range that came."""
+        last = page[-1]["id"]
+        self.density = len(page) / max(last - self.after, 1)
+        self.after = last
+        self.read += len(page)
+        self.failures = 0
+        self.is_ill = False
+        self.pages_since += 1
+        larger = min(2 * self.size, PAGE_SIZE)
+        if self.failed_size is None or larger < self.failed_size or self.pages_since > GROW_AFTER:
+            self.size = larger
+            if larger == PAGE_SIZE:
+                self.failed_size = None

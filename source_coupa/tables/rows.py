@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from source_coupa import errors
-from source_coupa.reading.pages import logger, trimmed
-from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
+from source_coupa.records.fields import UPDATED_AT, JsonRecord
 
 POSITION = "list_position"
 """Not `position`: approvals and others have a field of that name."""
+
+logger = logging.getLogger("airbyte")
 
 
 @dataclass(frozen=True)
@@ -28,45 +30,54 @@ class Rows:
     A row begins with `<parent>_id`, `<parent>_updated_at` and `list_position`, its place in the
     list, counted from 1. Below a list within a list, it also has the id and the place of the outer
     object: `invoice_line_id` and `invoice_line_position`. A field of its own with one of these
-    names is dropped if it says the same, else it is kept as `<name>_2`.
+    names is dropped if it says the same, else it is kept as `<name>_2`, or with the next number
+    that is free.
 
     Args:
         resource: its name under /api/, for messages.
-        path: the keys that lead to the list, as Coupa prints them, joined by dots:
-            `invoice-lines.account-allocations`.
+        path: the keys that lead to the list, joined by dots: `invoice-lines.account-allocations`.
         parent: what one record of the resource is called: `invoice`.
-        need_ids: whether each row must have an id.
+        need_ids: whether each row, and each outer object, must have an id: they make the key.
+        warns: whether a list that is missing everywhere is worth a warning.
     """
 
-    def __init__(self, *, resource: str, path: str, parent: str, need_ids: bool) -> None:
-        *outer, self._last = path.split(".")
+    def __init__(
+        self, *, resource: str, path: str, parent: str, need_ids: bool, warns: bool = True
+    ) -> None:
+        *outer, self._last = path.replace("-", "_").split(".")
         self._outer: Sequence[str] = outer
         self._resource = resource
         self._path = path
         self._parent = parent
         self._need_ids = need_ids
+        self._warns = warns
         self._seen: set[str] = set()
         self._missed: set[str] = set()
 
     @property
+    def path(self) -> str:
+        """The path with underscores."""
+        return ".".join((*self._outer, self._last))
+
+    @property
     def outermost(self) -> str:
-        """The name of the record's own list, with underscores."""
-        return (*self._outer, self._last)[0].replace("-", "_")
+        """The name of the record's own list."""
+        return (*self._outer, self._last)[0]
 
     def of(self, record: JsonRecord) -> list[JsonRecord]:
-        """The rows of one record, in the order of their lists; none if its lists are empty.
+        """The rows of one record with underscores in its keys, in the order of their lists; none if
+        its lists are empty.
 
         Raises:
-            AirbyteTracedException: if there is something else than lists of objects, or a row
-                without an id.
+            AirbyteTracedException: if there is something else than lists of objects, or an id of
+                the key is missing.
         """
-        carried = {
-            f"{self._parent}_id": record["id"],
-            f"{self._parent}_{UPDATED_AT}": value_of(record, UPDATED_AT),
-        }
+        carried = {f"{self._parent}_id": record["id"]}
+        if UPDATED_AT in record:
+            carried[f"{self._parent}_{UPDATED_AT}"] = record[UPDATED_AT]
         holders = [_Holder(record, carried)]
         for key in self._outer:
-            name = _singular(key.replace("-", "_"))
+            name = _singular(key)
             holders = [
                 _Holder(
                     item,
@@ -95,30 +106,33 @@ class Rows:
                 "objects: the stream was stopped."
             )
         for place, item in enumerate(items, 1):
-            if self._need_ids and key == self._last and item.get("id") is None:
-                raise trimmed(self._resource, f"{self._path}.id")
+            if self._need_ids and item.get("id") is None:
+                path = self._path if key == self._last else key.replace("_", "-")
+                raise errors.trimmed(self._resource, f"{path}.id")
             yield place, item
 
     def _miss(self, key: str) -> None:
         """Coupa leaves some empty associations out, so that a missing list is no error; but it may
         have been cut off."""
-        if key in self._seen or key in self._missed:
+        if not self._warns or key in self._seen or key in self._missed:
             return
         self._missed.add(key)
         logger.warning(
-            f"Records of /api/{self._resource} come without {key}: if they should have some, a "
-            "default API response filter in Coupa may cut them off."
+            f"Records of /api/{self._resource} come without {key.replace('_', '-')}: if they "
+            "should have some, a default API response filter in Coupa may cut them off."
         )
 
 
 def _row(added: dict[str, Any], item: JsonRecord) -> JsonRecord:
     row = dict(added)
-    for key, value in item.items():
-        name = key.replace("-", "_")
-        if name not in added:
-            row[key] = value
-        elif value is not None and value != added[name]:
-            row[f"{name}_2"] = value
+    for name, value in item.items():
+        if name not in row:
+            row[name] = value
+        elif value is not None and value != added.get(name):
+            number = 2
+            while f"{name}_{number}" in row or f"{name}_{number}" in item:
+                number += 1
+            row[f"{name}_{number}"] = value
     return row
 
 

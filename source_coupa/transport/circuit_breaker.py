@@ -1,62 +1,39 @@
-"""Lets a sync find out once, not once for each window, that its host is down.
-
-The attempts of one request last for minutes, to outlive a maintenance. A first sync has dozens of
-windows for each stream: if each of them waited as long for a host that stays down, the sync would
-take hours to fail.
-"""
+"""Tells a list that is ill from a host that is down."""
 
 from __future__ import annotations
 
 import threading
-import time
-from functools import lru_cache
-
-from source_coupa.config import CoupaConfig
-
-_SURE = 4
-"""Requests that were given up, until no other is sent."""
 
 
-class Outages:
-    """What the requests of a process know of their host. Safe to share between threads.
+class CircuitBreaker:
+    """What all requests of a process know of their host. Safe to share between threads.
 
-    A failure that is one stream's alone is no outage: while a request was tried again and again,
-    others were answered. One request may also be too much for an instance while nothing else is
-    asked for, so that others are tried, but no longer for minutes.
+    The host counts as down when requests to two different lists were given up and nothing was
+    answered since. A list that fails while others are answered fails alone.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._answered = float("-inf")
-        self._given_up = 0
+        self._answers = 0
+        self._given_up: set[str] = set()
 
     @property
-    def is_likely(self) -> bool:
-        """Whether a request was given up, and none was answered since its first attempt: others
-        are not worth more than one attempt."""
-        return self._given_up > 0
+    def answers(self) -> int:
+        """How many responses came so far, to see whether any came in between."""
+        return self._answers
 
     @property
-    def is_certain(self) -> bool:
-        """Whether several requests were given up like that: others are not worth any."""
-        return self._given_up >= _SURE
+    def is_open(self) -> bool:
+        """Whether the host is down: requests are then not worth more than one attempt."""
+        return len(self._given_up) > 1
 
     def answered(self) -> None:
-        """Takes note of a request that got an answer."""
+        """Takes note of a response."""
         with self._lock:
-            self._answered = time.monotonic()
-            self._given_up = 0
+            self._answers += 1
+            self._given_up.clear()
 
-    def gave_up(self, since: float, *, is_certain: bool = False) -> None:
-        """Takes note of a request that got none, with its first attempt at `since` (seconds of the
-        monotonic clock). One for a token makes it certain: it is never too much for an instance.
-        """
+    def gave_up(self, resource: str) -> None:
+        """Takes note of a list that was given up after all of its attempts."""
         with self._lock:
-            if self._answered < since:
-                self._given_up += _SURE if is_certain else 1
-
-
-@lru_cache(maxsize=8)
-def shared_outages(config: CoupaConfig) -> Outages:
-    """What all streams of the process know together."""
-    return Outages()
+            self._given_up.add(resource)

@@ -1,145 +1,149 @@
-"""The threads that wait for Coupa's answers."""
+"""Decides which request is sent next, and when."""
 
 from __future__ import annotations
 
-import heapq
 import threading
-import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any, TypeVar
 
-from source_coupa.config import CoupaConfig
+from source_coupa.transport.backpressure import Backpressure, Load
+from source_coupa.transport.clock import Clock
 
 _T = TypeVar("_T")
 
 SPARE = 1.4
-"""More requests under way than the budget needs on average, so that it is used when some of them
+"""More requests under way than the budget needs on average, which keeps it full when some of them
 take longer."""
 
-_Task = tuple[float, int, "Future[Any]", Callable[[], Any]]
+FIRST_GUESS = 1.2
+"""Seconds that a response takes until some were seen; in the field, pages took 0.7 to 1.2."""
+
+_Task = tuple["Future[Any]", Callable[[Load], Any], int]
 
 
-class Fetchers:
-    """A pool of at most `size` threads, shared by all lists that are being read.
+class Scheduler:
+    """Sends the requests of all lists, in the order in which they ask.
 
-    Each list has a turn, windows that of their time. Of the tasks that wait, those of the lowest
-    turn come first: the state can only move past windows in their order, so that a sync that is
-    interrupted has the more behind it. Tasks never wait for one another: they cannot deadlock,
-    however many lists share the pool. It lives while a list is open, so that no thread outlasts
-    the read.
+    It keeps as many requests under way as the budget needs at the latency that it sees, up to
+    `max_workers`. A request that waits for its retry, or for memory, takes no thread. Its threads
+    live while a list is open.
     """
 
-    def __init__(self, size: int, requests_per_second: int) -> None:
-        self._size = size
+    def __init__(
+        self,
+        *,
+        max_workers: int,
+        requests_per_second: int,
+        clock: Clock,
+        backpressure: Backpressure,
+    ) -> None:
+        self._max_workers = max_workers
         self._requests_per_second = requests_per_second
-        self._latency = 0.4
-        self._slots = threading.BoundedSemaphore(size)
+        self._clock = clock
+        self._backpressure = backpressure
+        self._latency = FIRST_GUESS
         self._lock = threading.RLock()
-        self._turns: list[float] = []
-        self._waiting: list[_Task] = []
-        self._submitted = 0
+        self._waiting: deque[_Task] = deque()
         self._running = 0
-        self._requests = 0
+        self._open_lists = 0
         self._threads: ThreadPoolExecutor | None = None
-        self._resume_at = 0.0
+        self._resume_at = float("-inf")
+        backpressure.on_release = self._start_waiting
 
     @property
     def useful(self) -> int:
         """How many requests have to be under way to use the whole request budget."""
-        return max(round(min(self._requests_per_second * self._latency * SPARE, self._size)), 1)
+        wanted = round(self._requests_per_second * self._latency * SPARE)
+        return max(min(wanted, self._max_workers), 1)
 
     @property
     def room(self) -> int:
         """How many further requests would begin at once and help to use the budget."""
-        under_way = max(self._running, self._requests) + len(self._waiting)
-        return max(self.useful - under_way, 0)
+        return max(self.useful - self._running - len(self._waiting), 0)
 
     def observe(self, latency: float) -> None:
         """Takes note of the seconds that Coupa needed to answer a request."""
         self._latency += (latency - self._latency) / 10
 
     @contextmanager
-    def open(self, turn: float) -> Iterator[None]:
-        """Keeps the pool open while a list is read."""
+    def open(self) -> Iterator[None]:
+        """Keeps the threads while a list is read."""
         with self._lock:
-            self._turns.append(turn)
+            self._open_lists += 1
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="coupa-fetcher")
+                self._threads = ThreadPoolExecutor(self._max_workers, thread_name_prefix="coupa")
         try:
             yield
         finally:
             with self._lock:
-                self._turns.remove(turn)
-                if not self._turns and self._threads is not None:
+                self._open_lists -= 1
+                if not self._open_lists and self._threads is not None:
                     self._threads.shutdown(wait=False)
                     self._threads = None
                     self._waiting.clear()
 
-    def is_first(self, turn: float) -> bool:
-        """Whether no list of a lower turn is being read."""
-        return turn <= min(self._turns, default=turn)
-
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Held by each request, in a thread of the pool or of the CDK, until it is answered. Waits
-        for a free one and until a pause is over."""
-        with self._counted(), self._slots:
-            while (wait := self._resume_at - time.monotonic()) > 0:
-                time.sleep(wait)
-            yield
-
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
-        with self._lock:
-            self._requests += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._requests -= 1
-
     def pause(self, seconds: float) -> None:
-        """Keeps all requests that are not under way yet back for a while."""
-        self._resume_at = max(self._resume_at, time.monotonic() + seconds)
-
-    def submit(self, turn: float, task: Callable[[], _T]) -> Future[_T]:
-        """Runs `task` in the pool; only while a list is open."""
-        future: Future[_T] = Future()
+        """Sends nothing for a while."""
         with self._lock:
-            if self._threads is None:
-                raise RuntimeError("no list is open")
-            self._submitted += 1
-            heapq.heappush(self._waiting, (turn, self._submitted, future, task))
-            self._start_waiting()
+            self._resume_at = max(self._resume_at, self._clock.monotonic() + seconds)
+        self._clock.call_later(seconds, self._start_waiting)
+
+    def submit(
+        self, task: Callable[[Load], _T], *, expected_bytes: int, delay: float = 0.0
+    ) -> Future[_T]:
+        """Runs `task` when its turn comes, after `delay` seconds at the earliest.
+
+        Args:
+            task: sends a request; gets the room that is reserved for its response, which is freed
+                when whoever takes the result frees it.
+            expected_bytes: the likely size of the response.
+            delay: seconds.
+        """
+        future: Future[_T] = Future()
+        queued: _Task = (future, task, expected_bytes)
+        if delay > 0:
+            self._clock.call_later(delay, lambda: self._enqueue(queued))
+        else:
+            self._enqueue(queued)
         return future
 
-    def _start_waiting(self) -> None:
-        while self._waiting and self._running < self.useful and self._threads is not None:
-            _, _, future, task = heapq.heappop(self._waiting)
-            if future.set_running_or_notify_cancel():
-                self._running += 1
-                self._threads.submit(self._run, future, task)
+    def _enqueue(self, task: _Task) -> None:
+        with self._lock:
+            self._waiting.append(task)
+            self._start_waiting()
 
-    def _run(self, future: Future[Any], task: Callable[[], Any]) -> None:
+    def _start_waiting(self) -> None:
+        with self._lock:
+            while self._waiting and self._running < self.useful and self._threads is not None:
+                if self._clock.monotonic() < self._resume_at:
+                    return
+                future, task, expected_bytes = self._waiting[0]
+                if future.cancelled():
+                    self._waiting.popleft()
+                    continue
+                load = self._backpressure.reserve(expected_bytes)
+                if load is None:
+                    return
+                self._waiting.popleft()
+                if future.set_running_or_notify_cancel():
+                    self._running += 1
+                    self._threads.submit(self._run, future, task, load)
+
+    def _run(self, future: Future[Any], task: Callable[[Load], Any], load: Load) -> None:
         try:
-            result = task()
+            result = task(load)
         except BaseException as error:
-            self._make_room()
+            load.release()
+            self._finished()
             future.set_exception(error)
         else:
-            self._make_room()
+            self._finished()
             future.set_result(result)
 
-    def _make_room(self) -> None:
+    def _finished(self) -> None:
         with self._lock:
             self._running -= 1
             self._start_waiting()
-
-
-@lru_cache(maxsize=8)
-def shared_fetchers(config: CoupaConfig) -> Fetchers:
-    """The pool of the process, for all streams together."""
-    return Fetchers(config.num_workers, config.requests_per_second)

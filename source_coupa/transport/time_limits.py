@@ -23,23 +23,6 @@ def limit_heads(session: requests.Session, seconds: float, *, connections: int =
         session.mount(prefix, _HeadsInTime(seconds, connections))
 
 
-def read_within(response: requests.Response, seconds: float) -> None:
-    """Reads the body of an answer, which `response.content` then gives.
-
-    Raises:
-        requests.RequestException: if the answer breaks off, or is not complete in time.
-    """
-    # closing alone, all that urllib3 before 2.3 can do, does not wake a thread that reads
-    end = getattr(response.raw, "shutdown", response.close)
-    with _after(seconds, end):
-        try:
-            _ = response.content
-        except requests.RequestException:
-            # a body that cannot be unpacked would keep its connection
-            response.close()
-            raise
-
-
 class _HeadsInTime(HTTPAdapter):
     def __init__(self, seconds: float, connections: int) -> None:
         super().__init__(pool_connections=connections, pool_maxsize=connections)
@@ -58,7 +41,7 @@ def _in_time(connection: type[HTTPConnection], seconds: float) -> type[HTTPConne
 
     class InTime(connection):  # type: ignore[valid-type, misc]
         def getresponse(self) -> HTTPResponse:
-            with _after(seconds, lambda: _shut(self.sock)) as is_over:
+            with over_after(seconds, lambda: _shut(self.sock)) as is_over:
                 response: HTTPResponse = super().getresponse()
             if is_over():
                 # an end of the connection looks like the end of the head
@@ -74,7 +57,7 @@ def _shut(connection: socket.socket) -> None:
 
 
 @contextmanager
-def _after(seconds: float, end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+def over_after(seconds: float, end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
     """Calls `end` if the block takes longer; gives a function that tells whether it did."""
     over = threading.Event()
 

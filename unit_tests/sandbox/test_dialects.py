@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from email.utils import parsedate_to_datetime
 
 import pytest
 
-from integration_tests.sandbox import Dialect, RateLimit, Refusal, interesting_dialects
+from integration_tests.sandbox import Client, Dialect, RateLimit, Refusal, interesting_dialects
 from unit_tests.sandbox.conftest import UNLIMITED, Start
 from unit_tests.sandbox.test_query import instant
 
@@ -141,3 +142,133 @@ def test_interesting_dialects_differ_from_the_usual_one(name: str) -> None:
     dialects = interesting_dialects()
     assert (dialects[name] == Dialect()) == (name == "usual")
     assert sum(other == dialects[name] for other in dialects.values()) == 1
+
+
+def test_each_list_may_have_a_cap_of_its_own(start: Start) -> None:
+    addresses = "users/:user_id/addresses"
+    api = start(
+        rows={"users": 30, "invoices": 30, addresses: 90},
+        dialect=UNLIMITED.but(page_caps={"users": 20, addresses: 2}),
+    )
+    first = api.sandbox.tables["users"].ids()[0]
+    assert len(api.ids("users", "limit=50")) == len(api.ids("users")) == 20
+    assert len(api.ids("invoices", "limit=50")) == 30
+    assert len(api.ids(f"users/{first}/addresses", "limit=50")) == 2
+    api.sandbox.dialect = api.sandbox.dialect.but(over_cap="refused")
+    assert api.get("users", "limit=21").status_code == 400
+    assert api.get("invoices", "limit=21").status_code == 200
+
+
+def test_rows_may_be_hidden_after_they_were_counted(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(hidden_every=3))
+    ids = api.sandbox.tables["invoices"].ids()
+    seen = [id for id in ids[:50] if id % 3]
+    assert 25 < len(seen) < 50
+    assert api.ids("invoices") == seen
+    assert api.ids("invoices", "order_by=updated_at&dir=desc&limit=20") != []
+    hidden = next(id for id in ids if id % 3 == 0)
+    assert api.get(f"invoices/{hidden}").status_code == 404
+    assert api.get(f"invoices/{seen[0]}").status_code == 200
+
+
+def test_no_match_may_be_not_found(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(no_match="not_found"))
+    last = api.sandbox.tables["invoices"].ids()[-1]
+    answer = api.get("invoices", f"id[gt]={last}")
+    assert answer.status_code == 404
+    assert "No results match your search criteria." in answer.text
+    assert api.ids("invoices", f"id[gt_or_eq]={last}") == [last]
+
+
+def test_filter_times_may_be_read_in_a_zone_of_the_instance(start: Start) -> None:
+    api = start(rows={}, dialect=UNLIMITED.but(filter_zone=5.5))
+    table = api.sandbox.tables["users"]
+    table.add({"id": 1, "updated-at": "2024-05-10T10:00:00Z"})
+    for raw in ("2024-05-10T15:30:00Z", "2024-05-10T15:30:00-08:00"):
+        assert api.ids("users", f"updated_at={raw}") == [1]
+    assert api.ids("users", "updated_at[gt]=2024-05-10") == [1]
+    api.sandbox.dialect = UNLIMITED
+    assert api.ids("users", "updated_at=2024-05-10T15:30:00Z") == []
+
+
+@pytest.mark.parametrize("operator", ["gt", "gt_or_eq", "lt", "lt_or_eq", "not_eq", "in", "not_in"])
+def test_rows_without_times_satisfy_no_comparison(start: Start, operator: str) -> None:
+    api = start(rows={"users": 3})
+    table = api.sandbox.tables["users"]
+    table.edit(table.ids()[1], {"updated-at": None, "created-at": None}, touch=False)
+    other = datetime(2031, 1, 1, tzinfo=timezone.utc)
+    table.load([*((id, other, other) for id in table.ids()), (99_999, None, None)])
+    assert table.stamps()[99_999] is None
+    (record,) = api.get("users", "id=99999").json()
+    assert (record["created-at"], record["updated-at"]) == (None, None)
+    for name in ("updated_at", "created-at"):
+        for year in (2000, 2040):
+            assert 99_999 not in api.ids("users", f"{name}[{operator}]={year}-01-01T00:00:00Z")
+        assert api.ids("users", f"{name}[blank]=true") == [99_999]
+        assert len(api.ids("users", f"{name}[blank]=false")) == 3
+    assert len(api.ids("users", "order_by=updated_at")) == 4
+
+
+def test_rows_may_be_dated_in_the_future(start: Start) -> None:
+    api = start(rows={"users": 2})
+    tomorrow = datetime.now(timezone.utc) + timedelta(days=1)
+    id = api.sandbox.tables["users"].add(updated_at=tomorrow)
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert api.ids("users", f"updated_at[gt]={now}") == [id]
+
+
+def test_blank_may_be_refused_or_ignored_for_times(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(blank_time="refused"))
+    assert api.get("users", "updated_at[blank]=true").status_code == 400
+    assert api.get("users", "updated_at[gt]=2999-01-01").status_code == 200
+    assert api.get("users", "login[blank]=true").status_code == 200
+    api.sandbox.dialect = UNLIMITED.but(blank_time="ignored")
+    assert len(api.ids("users", "updated-at[blank]=true")) == 50
+    api.sandbox.dialect = UNLIMITED.but(updated_at_filter="refused")
+    assert api.get("users", "updated_at[blank]=true").status_code == 400
+
+
+def test_times_of_associations_can_be_filtered(start: Start) -> None:
+    raw = "remit-to-addresses[updated-at][gt_or_eq]"
+    api = start(rows={"suppliers": 3})
+    table = api.sandbox.tables["suppliers"]
+    first, second, third = table.ids()
+    for id, times in ((first, [1, 5]), (second, [1, 2]), (third, [])):
+        addresses = [
+            {"id": n, "updated-at": f"2024-05-10T0{hour}:00:00+00:00"}
+            for n, hour in enumerate(times)
+        ]
+        table.edit(id, {"remit-to-addresses": addresses}, touch=False)
+    assert api.ids("suppliers", f"{raw}=2024-05-10T05:00:00Z") == [first]
+    assert api.ids("suppliers", f"{raw}=2024-05-10T02:00:00Z") == [first, second]
+    deeper = raw.replace("[updated-at]", "[country][code]").replace("[gt_or_eq]", "")
+    table.edit(second, {"remit-to-addresses": [{"id": 7, "country": {"code": "NZ"}}]})
+    assert api.ids("suppliers", f"{deeper}=NZ") == [second]
+
+
+def test_only_the_newest_token_of_a_client_may_be_valid(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(newest_token_only=True))
+    api.sandbox.clients["second"] = Client("other secret", {"core.user.read"})
+    assert api.token(client_id="second", client_secret="other secret").status_code == 200
+    assert api.get("users").status_code == 200, "another client's token ends none"
+    assert api.token(scope="core.user.read").status_code == 200
+    assert api.get("users").status_code == 401
+
+
+def test_too_many_token_requests_may_be_denied(start: Start) -> None:
+    limit = RateLimit(per_second=0.001, burst=3)
+    api = start(dialect=UNLIMITED.but(token_limit=limit, too_many_tokens=Refusal(403)))
+    answers = [api.token(scope="core.user.read") for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 403]
+    assert answers[-1].json()["error"] == "access_denied"
+    assert api.get("users").status_code == 200
+
+
+def test_answers_may_be_compressed(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(compression="gzip"))
+    answer = api.get("invoices")
+    assert answer.headers["Content-Encoding"] == "gzip"
+    assert answer.json() == api.sandbox.tables["invoices"].records()[:50]
+    plain = api.get("invoices", headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in plain.headers
+    assert plain.content == answer.content

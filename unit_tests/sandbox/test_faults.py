@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 import requests
 
 from integration_tests.sandbox import Fault, RequestRecord
-from unit_tests.sandbox.conftest import Start
+from unit_tests.sandbox.conftest import UNLIMITED, Start
 
 HTML = "text/html; charset=utf-8"
 
@@ -187,3 +188,83 @@ def test_a_predicate_sees_the_request(start: Start) -> None:
 def test_an_unknown_kind_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="nonsense is none of drop"):
         Fault("nonsense")
+
+
+IDS_ALONE = "fields=%5B%22id%22%5D"
+
+
+@pytest.mark.parametrize("limit", [50, 25, 11])
+def test_heavy_records_fail_a_page_that_holds_too_many(start: Start, limit: int) -> None:
+    api = start()
+    ids = api.sandbox.tables["invoices"].ids()
+    api.sandbox.faults.add(Fault("status", status=504, ids=ids[20:60], bearable=10))
+    assert api.get("invoices", f"limit={limit}&id[gt]={ids[25]}").status_code == 504
+    assert api.ids("invoices", f"limit=10&id[gt]={ids[25]}") == ids[26:36]
+    assert api.ids("invoices", f"limit={limit}&id[gt]={ids[59]}") == ids[60 : 60 + limit]
+    assert api.ids("invoices", f"limit={limit}&id[gt]={ids[25]}&{IDS_ALONE}")
+    assert api.get(f"invoices/{ids[30]}").status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["status", "invalid_json", "drop", "truncated"])
+def test_a_poison_record_fails_whatever_holds_it(start: Start, kind: str) -> None:
+    api = start()
+    ids = api.sandbox.tables["invoices"].ids()
+    api.sandbox.faults.add(Fault(kind, resource="invoices", ids=[ids[7]]))
+
+    def fails(path: str, raw: str) -> bool:
+        try:
+            answer = api.get(path, raw)
+            answer.json()
+        except (requests.ConnectionError, requests.exceptions.RequestException):
+            return True
+        return answer.status_code != 200
+
+    assert fails("invoices", "")
+    assert fails("invoices", f"limit=1&id[gt]={ids[6]}")
+    assert fails(f"invoices/{ids[7]}", "")
+    assert not fails("invoices", f"limit=7&id[lt]={ids[7]}")
+    assert not fails("invoices", f"id[gt]={ids[7]}")
+    assert api.ids("invoices", IDS_ALONE) == ids[:50]
+    assert api.ids("invoices", "return_object=limited") == ids[:50]
+    assert not fails("users", "")
+
+
+def test_a_call_that_is_refused_holds_no_records(start: Start) -> None:
+    api = start(log_in=False)
+    ids = api.sandbox.tables["invoices"].ids()
+    api.sandbox.faults.add(Fault("status", ids=ids))
+    assert api.get("invoices").status_code == 401
+    assert api.log_in().get("invoices", "limit=0").status_code == 400
+    assert api.get("invoices").status_code == 500
+
+
+def test_the_list_below_one_record_fails_alone(start: Start) -> None:
+    api = start(rows={"users": 5, "users/:user_id/addresses": 20})
+    bad, *good = api.sandbox.tables["users"].ids()
+    api.sandbox.faults.add(Fault("status", resource="users/:user_id/addresses", owners=[bad]))
+    assert api.get(f"users/{bad}/addresses").status_code == 500
+    assert {api.get(f"users/{id}/addresses").status_code for id in good} == {200}
+    assert api.sandbox.requests_for("users/:user_id/addresses")[0].owner == bad
+
+
+@pytest.mark.parametrize("compression", ["none", "gzip"])
+def test_an_oversized_answer_says_the_same(start: Start, compression: str) -> None:
+    api = start(dialect=UNLIMITED.but(compression=compression))
+    api.sandbox.faults.add(Fault("oversized", size=3_000_000))
+    answer = api.get("users", "limit=2")
+    assert answer.json() == api.sandbox.tables["users"].records()[:2]
+    assert len(answer.content) > 3_000_000
+    sent = api.sandbox.requests[-1].bytes
+    assert sent is not None
+    assert (sent < 100_000) == (compression == "gzip")
+    api.sandbox.faults.add(Fault("oversized", resource="oauth", size=3_000_000))
+    assert api.token(scope="core.user.read").json()["access_token"]
+
+
+def test_a_date_to_come_back_is_by_the_clock_of_the_sandbox(start: Start) -> None:
+    moment = datetime(2031, 5, 6, 7, 8, 9, tzinfo=timezone.utc)
+    api = start(clock=lambda: moment)
+    api.sandbox.faults.add(Fault("status", status=503, retry_after="date"))
+    answer = api.get("users")
+    assert answer.headers["Date"] == "Tue, 06 May 2031 07:08:09 GMT"
+    assert answer.headers["Retry-After"] == "Tue, 06 May 2031 07:08:11 GMT"

@@ -6,6 +6,9 @@ import json
 from typing import Any
 from urllib.parse import quote
 
+import pytest
+
+from integration_tests.sandbox.blueprint import padding
 from unit_tests.sandbox.conftest import UNLIMITED, Api, Start
 
 
@@ -88,3 +91,70 @@ def test_a_response_filter_trims_answers_in_silence(start: Start) -> None:
     (wanted,) = api.get("users", "limit=1&" + fields("email")).json()
     assert wanted.keys() == {"email"}
     assert len(api.get("invoices", "limit=1").json()[0]) > 20
+
+
+def test_a_misspelt_name_is_passed_over(api: Api) -> None:
+    truth = api.sandbox.tables["users"].records()[0]
+    raw = "limit=1&" + fields("id", "logon", {"no_such": ["id"]})
+    assert api.get("users", raw).json() == [{"id": truth["id"]}]
+
+
+def test_fields_may_cut_what_lies_two_levels_deep(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(fields_depth=1))
+    truth = api.sandbox.tables["invoices"].records()[0]
+    raw = "limit=1&" + fields("id", "supplier", {"invoice_lines": ["id", {"account": ["code"]}]})
+    (record,) = api.get("invoices", raw).json()
+    assert record["invoice-lines"] == [{"id": line["id"]} for line in truth["invoice-lines"]]
+    assert record["supplier"]["id"] == truth["supplier"]["id"]
+    assert not any(isinstance(value, dict) for value in record["supplier"].values())
+    assert api.get("invoices", "limit=1").json() == [truth], "full records stay whole"
+
+
+def test_fields_may_hide_records_without_a_named_association(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(fields_join="inner"))
+    table = api.sandbox.tables["invoices"]
+    first, second, third, *rest = table.ids()
+    table.edit(first, {"supplier": None})
+    table.edit(second, {"invoice-lines": []})
+    assert api.ids("invoices", fields("id", "supplier"))[0] == second
+    assert api.ids("invoices", fields("id", {"invoice_lines": ["id"]}))[:2] == [first, third]
+    assert api.ids("invoices", "limit=2&" + fields("id", "comments")) == [first, second]
+    assert api.ids("invoices", "limit=2&id[gt]=0&dir=desc&" + fields("id", "supplier")) == [
+        rest[-1],
+        rest[-2],
+    ]
+
+
+@pytest.mark.parametrize("play", ["flag", "status", "ignored"])
+def test_deleted_order_lines_come_if_asked_for(start: Start, play: str) -> None:
+    api = start(rows={"purchase_orders": 2}, dialect=UNLIMITED.but(deleted_lines=play))
+    table = api.sandbox.tables["purchase_orders"]
+    order = table.records()[0]
+    gone, *kept = order["order-lines"] or [{"id": 1}]
+    table.edit(order["id"], {"order-lines": [{**gone, "deleted": True}, *kept]}, touch=False)
+
+    def lines(raw: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = api.get("purchase_orders", raw).json()[0]["order-lines"]
+        assert api.get(f"purchase_orders/{order['id']}", raw).json()["order-lines"] == found
+        return found
+
+    marked: dict[str, dict[str, Any]] = {"flag": {"deleted": True}, "status": {"status": "deleted"}}
+    shown = [{**gone, **marked[play]}, *kept] if play in marked else kept
+    assert lines("") == kept
+    assert lines("show_deleted_lines=true") == shown
+    assert lines("show_deleted_lines=false") == kept
+
+
+def test_deleted_order_lines_may_be_refused(start: Start) -> None:
+    api = start(rows={"purchase_orders": 1}, dialect=UNLIMITED.but(deleted_lines="refused"))
+    assert api.get("purchase_orders", "show_deleted_lines=true").status_code == 400
+    assert api.get("purchase_orders").status_code == 200
+
+
+def test_records_may_be_huge_and_cost_no_memory_at_rest(start: Start) -> None:
+    api = start(rows={"invoices": 3}, size={"invoices": 500_000})
+    assert len(api.get("invoices").content) == pytest.approx(1_500_000, rel=0.2)
+    table = api.sandbox.tables["invoices"]
+    table.edit(table.ids()[1], {"internal-note": padding(5_000_000)}, touch=False)
+    answer = api.get("invoices", f"limit=1&id[gt]={table.ids()[0]}")
+    assert len(answer.json()[0]["internal-note"]) == 5_000_000

@@ -24,7 +24,9 @@ from unit_tests.conventions.schemas import DECIMAL_FIELDS
 from unit_tests.sandbox.conftest import ROWS
 from unit_tests.truth import underscored
 
-MADE_FROM_SCHEMAS = [path for path in RESOURCES if path not in HAND_MADE]
+MADE_FROM_SCHEMAS = [
+    path for path, resource in RESOURCES.items() if isinstance(resource.generate, FromSchema)
+]
 
 
 @pytest.fixture(scope="module")

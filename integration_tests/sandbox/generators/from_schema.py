@@ -158,7 +158,7 @@ class Maker:
         texts stand in the record itself: in each of a thousand nested fields they would bloat it.
         """
         kinds = [kind for kind in field["type"] if kind != "null"]
-        kind = self._random.choice(kinds)
+        kind = "array" if self._is_full and "array" in kinds else self._random.choice(kinds)
         if kind == "object":
             return self._object(key, field, owned=False)
         if kind == "array":

@@ -1,0 +1,20 @@
+"""What is learned about an instance, once in a sync for all of its lists."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass
+class Capabilities:
+    """Only ever a shortcut: forgetting it costs requests, not records, so threads may write to it
+    without a lock.
+
+    Attributes:
+        takes_order_by: whether it takes `order_by`; its default order is ascending id too (page
+            0006).
+        selects_fields: whether it takes `fields` (pages 0008 and 0023).
+    """
+
+    takes_order_by: bool = True
+    selects_fields: bool = True

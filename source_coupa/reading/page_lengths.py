@@ -1,0 +1,47 @@
+"""What the lengths of pages say about the end of a list."""
+
+from __future__ import annotations
+
+from source_coupa.reading.id_ranges import IdRange
+
+
+class PageLengths:
+    """Whether a page that is shorter than it could be ends its list.
+
+    An instance may serve fewer records than are asked for, or hide some after it has counted them.
+    So a list ends at an empty page, unless an earlier sync has seen longer pages of this list, and
+    none that was shorter than these and not the last.
+
+    Args:
+        known: the length up to which an earlier sync found pages of this list to be the last.
+        learns: whether what this sync has seen counts too: for many lists of one kind.
+    """
+
+    def __init__(self, known: int | None, *, learns: bool = False) -> None:
+        self._known = known
+        self._learns = learns
+        self._longest = 0
+        self._goes_on = False
+
+    def is_last(self, length: int, size: int) -> bool:
+        """Whether a page of `length` records, of which `size` were asked for, is the last one."""
+        if length == 0:
+            return True
+        # what this sync has seen may be more of the same: a page needs to be far shorter
+        known = self._longest // 2 if self._learns else self._known
+        return length < size and known is not None and length <= known and not self._goes_on
+
+    def note(self, range_: IdRange, length: int, size: int) -> None:
+        """Takes note of a page and of the one before it in the same range."""
+        before = range_.last_length
+        if before and length and before < min(range_.last_size, self._longest):
+            self._goes_on = True
+        range_.last_length, range_.last_size = length, size
+        self._longest = max(self._longest, length)
+
+    @property
+    def short_page(self) -> int | None:
+        """What a later sync may rely on; None if nothing."""
+        if self._goes_on:
+            return None
+        return max(self._known or 0, self._longest - 1) or None

@@ -1,0 +1,222 @@
+"""The requests of one pass through a list, and when they are sent again."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from source_coupa import errors
+from source_coupa.reading.pages import Page
+from source_coupa.reading.responses import QueryRefusedError, records_of
+from source_coupa.records.fields import JsonRecord
+from source_coupa.transport.backpressure import Load
+from source_coupa.transport.circuit_breaker import CircuitBreaker
+from source_coupa.transport.connection import Connection, RequestFailedError
+from source_coupa.transport.scheduler import Scheduler
+
+logger = logging.getLogger("airbyte")
+
+MOST_FAILURES = 8
+"""Retries of one request: 2 + 4 + ... + 256 seconds outlive a maintenance of minutes."""
+
+MOST_REFUSED_TOKENS = 3
+"""How often a request is sent again after 401: a token that is some seconds old may need some more
+before Coupa accepts it (page 0018)."""
+
+LONGEST_WAIT = 600.0
+"""Seconds; a Retry-After beyond it ends the list, the next sync goes on from its state."""
+
+FIRST_BYTES = 8_000
+"""Of a record, until one was seen."""
+
+
+Shape = Callable[[JsonRecord], JsonRecord]
+"""Makes records with an `id` of those that Coupa prints without one."""
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """The records of a response.
+
+    Attributes:
+        records: as Coupa sends them.
+        load: the room that they take.
+        began: when the request began at the latest, by Coupa's clock.
+        size: bytes of JSON.
+        is_not_found: whether there is no such list.
+    """
+
+    records: list[JsonRecord]
+    load: Load
+    began: datetime
+    size: int
+    is_not_found: bool = False
+
+
+@dataclass(eq=False)
+class Question:
+    """A request until it is answered.
+
+    Attributes:
+        query: its parameters.
+        on_answer: makes pages of a response.
+        on_failure: makes pages of a failure, or sends the question again, or raises.
+        records: how many the response can hold.
+        connection: that of another list; None for the one that all others are sent to.
+        failures: so far.
+        refused_tokens: failures that were 401.
+        answers_before: how many responses the host had given when it was sent.
+    """
+
+    query: Mapping[str, str]
+    on_answer: Callable[[Fetched], Iterable[Page]]
+    on_failure: Callable[[Question, Exception], Iterable[Page]]
+    records: int = 1
+    connection: Connection | None = None
+    failures: int = 0
+    refused_tokens: int = 0
+    answers_before: int = 0
+
+
+class Requests:
+    """Sends questions and hands out what becomes of them, in one thread.
+
+    Attributes:
+        began: before the first response, by Coupa's clock; None until it came.
+        record_bytes: what a record takes, as on the last page.
+    """
+
+    def __init__(
+        self,
+        resource: str,
+        connection: Connection,
+        scheduler: Scheduler,
+        breaker: CircuitBreaker,
+        shape: Shape | None = None,
+    ) -> None:
+        self._resource = resource
+        self._connection = connection
+        self._scheduler = scheduler
+        self._breaker = breaker
+        self._shape = shape
+        self._pending: dict[Future[Fetched], Question] = {}
+        self._accepted: set[frozenset[str]] = set()
+        self.began: datetime | None = None
+        self.record_bytes = 0
+
+    @property
+    def has_answered(self) -> bool:
+        """Whether the list was fine in this pass."""
+        return self.began is not None
+
+    @property
+    def room(self) -> int:
+        """How many more requests would help to use the budget."""
+        return self._scheduler.room
+
+    def ask(self, question: Question, delay: float = 0.0) -> None:
+        """Sends a question, after so many seconds at the earliest."""
+        question.answers_before = self._breaker.answers
+        expected = (self.record_bytes or FIRST_BYTES) * question.records
+        future = self._scheduler.submit(
+            partial(self._fetch, question),
+            expected_bytes=expected * 5 // 4,
+            delay=delay,
+        )
+        self._pending[future] = question
+
+    def pages(self, meanwhile: Callable[[], None], *, until: int = 0) -> Iterator[Page]:
+        """What becomes of all questions, those included that are asked while this goes on.
+
+        Args:
+            meanwhile: called before each wait.
+            until: how many may be left unanswered.
+
+        Raises:
+            AirbyteTracedException: what a question raises.
+        """
+        while len(self._pending) > until:
+            meanwhile()
+            done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                question = self._pending.pop(future, None)
+                if question is not None:
+                    yield from self._outcome(future, question)
+
+    def drop(self) -> None:
+        """Forgets all questions."""
+        for future in self._pending:
+            if not future.cancel():
+                future.add_done_callback(_release)
+        self._pending.clear()
+
+    def others_came_since(self, question: Question) -> bool:
+        """Whether the host answered anything since the question was sent."""
+        return self._breaker.answers > question.answers_before
+
+    def retry(self, question: Question, failure: Exception) -> Iterable[Page]:
+        """Sends a question again later.
+
+        Raises:
+            AirbyteTracedException: if there is no use in it.
+        """
+        if isinstance(failure, QueryRefusedError):
+            error = errors.refused_query(self._resource, str(failure))
+            if frozenset(question.query) not in self._accepted:
+                raise error
+            failure = RequestFailedError(error, is_final=True)
+        if not isinstance(failure, RequestFailedError):
+            raise failure
+        if failure.is_final and not self.has_answered:
+            raise failure.error
+        question.failures += 1
+        question.refused_tokens += failure.is_refused_token
+        if question.refused_tokens > MOST_REFUSED_TOKENS:
+            raise failure.error
+        if failure.wait is not None and failure.wait > LONGEST_WAIT:
+            raise errors.wait_too_long(failure.wait)
+        if question.failures > MOST_FAILURES or self._breaker.is_open:
+            self._breaker.gave_up(self._resource)
+            raise failure.error
+        seconds = float(2**question.failures)
+        if failure.wait is not None:
+            # where it asks for a second or none each time, all attempts would be over at once
+            seconds = max(failure.wait, seconds / 4)
+        if failure.is_limit:
+            self._scheduler.pause(seconds)
+        logger.info(
+            f"{self._resource}: attempt {question.failures} of {MOST_FAILURES + 1} failed, trying "
+            f"again in {seconds:.0f} s. {failure.error.message}"
+        )
+        self.ask(question, seconds)
+        return ()
+
+    def _fetch(self, question: Question, load: Load) -> Fetched:
+        """Runs in a thread of the scheduler."""
+        connection = question.connection or self._connection
+        response = connection.get(question.query, load, records=question.records)
+        self._breaker.answered()
+        self._scheduler.observe(response.seconds)
+        page = records_of(self._resource, response)
+        if self._shape is not None:
+            page = list(map(self._shape, page))
+        size = len(response.body)
+        return Fetched(page, load, response.began, size, response.is_not_found)
+
+    def _outcome(self, future: Future[Fetched], question: Question) -> Iterable[Page]:
+        try:
+            fetched = future.result()
+        except (RequestFailedError, QueryRefusedError) as failure:
+            return question.on_failure(question, failure)
+        self._accepted.add(frozenset(question.query))
+        self.began = self.began or fetched.began
+        return question.on_answer(fetched)
+
+
+def _release(future: Future[Fetched]) -> None:
+    if not future.cancelled() and future.exception() is None:
+        future.result().load.release()

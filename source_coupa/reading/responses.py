@@ -1,0 +1,110 @@
+"""What a response of a list holds."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import orjson
+
+from source_coupa import errors
+from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
+from source_coupa.redaction import quoted
+from source_coupa.transport.connection import RequestFailedError, Response
+
+
+class QueryRefusedError(Exception):
+    """Coupa answered 400 to a query; the text is Coupa's own."""
+
+
+def records_of(resource: str, response: Response) -> list[JsonRecord]:
+    """The records of a page.
+
+    Raises:
+        QueryRefusedError: if Coupa refused the query.
+        RequestFailedError: if the response is no JSON list of objects. That is never "no records".
+    """
+    if response.status == 400:
+        raise QueryRefusedError(stated_errors(response.body))
+    if response.status != 200:
+        # a list without matches, where Coupa says so by 404
+        return []
+    page = _parsed(response.body)
+    if isinstance(page, str):
+        raise RequestFailedError(errors.unreadable(resource, page))
+    return page
+
+
+def checked(resource: str, page: list[JsonRecord], after: int | None) -> list[JsonRecord]:
+    """The page, if the ids of its records are whole numbers that ascend from above `after`.
+
+    Raises:
+        AirbyteTracedException: if records could be passed over.
+    """
+    previous = after
+    for record in page:
+        id_ = record.get("id")
+        if id_ is None:
+            raise errors.trimmed(resource, "id")
+        if not isinstance(id_, int) or isinstance(id_, bool):
+            raise errors.system_error(
+                f"Coupa sent a record of /api/{resource} whose id is no whole number."
+            )
+        if previous is not None and id_ <= previous:
+            raise errors.out_of_order(resource)
+        previous = id_
+    return page
+
+
+def moment_of(resource: str, record: JsonRecord) -> datetime | None:
+    """The update time of a record; None if it has none.
+
+    Raises:
+        AirbyteTracedException: if it is no date and time with time zone.
+    """
+    value = value_of(record, UPDATED_AT)
+    if value is None:
+        return None
+    try:
+        return instant(value)
+    except ValueError:
+        raise errors.system_error(
+            f"Coupa sent a record of /api/{resource} whose {UPDATED_AT} is no date and time with "
+            "time zone.",
+            f"id {record.get('id')}",
+        ) from None
+
+
+def stated_errors(body: bytes) -> str:
+    """Coupa's own words from `{"errors": {"<object>": ["text", ...]}}` (pages 0011 and 0015), or
+    from what other shapes are thinkable."""
+    try:
+        parsed = orjson.loads(body)
+        stated = parsed.get("errors", parsed.get("error", ""))
+        groups = stated.values() if isinstance(stated, dict) else [stated]
+        texts = [
+            text for group in groups for text in (group if isinstance(group, list) else [group])
+        ]
+    except (orjson.JSONDecodeError, AttributeError):
+        texts = []
+    return quoted("; ".join(str(text) for text in texts if text)) or "no reason given"
+
+
+def _parsed(body: bytes) -> list[JsonRecord] | str:
+    """The records of a page, or what there was instead, in words that show nothing of it."""
+    try:
+        page = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        start = body[:200].lstrip().lower()
+        if not start:
+            return "an empty page"
+        if start.startswith((b"<!doctype html", b"<html")):
+            return "a web page"
+        return "XML" if start.startswith(b"<") else "invalid JSON"
+    if not isinstance(page, list):
+        return f"a JSON {_JSON_KINDS.get(type(page), 'value')}"
+    if not all(isinstance(record, dict) for record in page):
+        return "a list with other things than objects"
+    return page
+
+
+_JSON_KINDS = {dict: "object", str: "string", type(None): "null"}

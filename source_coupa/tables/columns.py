@@ -1,0 +1,67 @@
+"""Which fields of a row have a column, and where the others go."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from source_coupa.records.fields import JsonRecord
+
+ADDITIONAL_FIELDS = "additional_fields"
+"""The column of each stream for what no other column holds."""
+
+SCHEMA: Mapping[str, Any] = {
+    "type": ["null", "object"],
+    "additionalProperties": True,
+    "description": "Fields that Coupa sends and that have no column of their own yet, by name. "
+    "Refresh the schema of the connection to give them columns.",
+}
+"""Of that column."""
+
+logger = logging.getLogger("airbyte")
+
+
+class Columns:
+    """The columns of a table.
+
+    Args:
+        stream: for the log.
+        configured: the columns of the configured catalog; empty if it names none.
+        known: those of the stream's own schema. One of these that is not configured was deselected
+            by the user, and is left out.
+    """
+
+    def __init__(self, stream: str, configured: Collection[str], known: Collection[str]) -> None:
+        self._stream = stream
+        self._configured = frozenset(configured)
+        self._known = frozenset(known) | self._configured
+        self._keeps = ADDITIONAL_FIELDS in self._configured
+        self._told: set[str] = set()
+
+    def of(self, row: JsonRecord) -> JsonRecord:
+        """The row by its columns; fields that have none are in `additional_fields`."""
+        if not self._configured or row.keys() <= self._known:
+            return row
+        unknown = row.keys() - self._known
+        self._tell(unknown)
+        if not self._keeps:
+            return row
+        kept = {name: value for name, value in row.items() if name in self._known}
+        others = {name: row[name] for name in row if name in unknown}
+        return {**kept, ADDITIONAL_FIELDS: others}
+
+    def _tell(self, unknown: Collection[str]) -> None:
+        new = sorted(set(unknown) - self._told)
+        if not new:
+            return
+        self._told.update(new)
+        where = (
+            f"they are kept in the column {ADDITIONAL_FIELDS} until then"
+            if self._keeps
+            else f"the destination cannot keep them until then, nor in {ADDITIONAL_FIELDS}"
+        )
+        logger.warning(
+            f"Stream {self._stream}: Coupa sends fields that have no column: {', '.join(new)}. "
+            f"Refresh the schema of the connection to give them columns; {where}."
+        )

@@ -1,0 +1,365 @@
+"""Turns what is read of lists into the messages of their tables.
+
+The CDK reads one stream for each list. Each of its records is a `Page`; here, pages become the rows
+and states of all tables of the list, and statuses and errors of the list become theirs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from airbyte_cdk.models import (
+    AirbyteMessage,
+    AirbyteRecordMessage,
+    AirbyteStateBlob,
+    AirbyteStateMessage,
+    AirbyteStateStats,
+    AirbyteStateType,
+    AirbyteStreamState,
+    AirbyteStreamStatus,
+    StreamDescriptor,
+    TraceType,
+    Type,
+)
+from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_message
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from source_coupa import errors
+from source_coupa.reading.bookmark import Bookmark, IdSet, PassMark
+from source_coupa.reading.pages import Page
+from source_coupa.reading.responses import moment_of
+from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant
+from source_coupa.records.references import add_ids
+from source_coupa.tables.plan import ListPlan, Table
+from source_coupa.transport.clock import Clock
+
+PAGE = "page"
+"""The one field of the records that the CDK reads: a `Page`."""
+
+PAGES_PER_STATE = 20
+"""Pages from one state message of a table to the next: a sync that is killed repeats fewer."""
+
+SECONDS_PER_STATE = 60.0
+"""After which a state is printed although fewer pages came."""
+
+SECONDS_PER_LOG = 60.0
+"""From one line on the progress of a list to the next."""
+
+MOST_SILENCE = 120.0
+"""Seconds after which something is printed although nothing has happened: Airbyte ends a source
+that prints nothing for long."""
+
+NO_CURSOR_STATE: Mapping[str, Any] = {"__ab_no_cursor_state_message": True}
+"""What the CDK prints at the end of a full refresh."""
+
+logger = logging.getLogger("airbyte")
+
+
+class _Progress:
+    """One table while its list is read."""
+
+    def __init__(self, table: Table, clock: Clock) -> None:
+        self.table = table
+        self.rows = 0
+        self.has_failed = False
+        self.missing = set(table.bookmark.missing)
+        self._clock = clock
+        self._state_at = clock.monotonic()
+        self._start_over()
+
+    def _start_over(self) -> None:
+        mark = self.table.bookmark.under_way
+        self._sent = IdSet(self.table.done)
+        self._began = mark.began if mark else None
+        self._newest = mark.newest if mark else None
+        self._newest_moment = instant(mark.newest) if mark and mark.newest else None
+        self._highest = self.table.bookmark.highest_id or 0
+        self._has_nulls = bool(mark and mark.has_nulls)
+        self._has_nulls = self._has_nulls or self.table.bookmark.nulls_above is not None
+        self._pages = 0
+
+    def wants(self, page: Page, record: JsonRecord, moment: datetime | None) -> bool:
+        """Whether a record belongs to what this table has yet to get."""
+        table = self.table
+        if table.stream.nested or record["id"] in self.missing:
+            return True
+        if page.covers is not None and record["id"] in table.done:
+            return False
+        return moment is None or table.since is None or moment >= table.since
+
+    def note(self, record: JsonRecord, moment: datetime | None) -> None:
+        """Takes note of a record that was sent."""
+        if self.table.stream.nested:
+            return
+        self._highest = max(self._highest, record["id"])
+        if moment is None:
+            self._has_nulls = self._has_nulls or not self.table.is_full_refresh
+        elif self._newest_moment is None or moment > self._newest_moment:
+            self._newest_moment, self._newest = moment, record[UPDATED_AT]
+
+    def turn(self, page: Page) -> dict[str, Any] | None:
+        """Takes note of a page whose rows were sent; gives the state that is due, if one is."""
+        self._began = self._began or page.began
+        if page.starts_over:
+            began = self._began
+            self._start_over()
+            self._began = self._began or began
+        if page.missing is not None:
+            self.missing.add(page.missing)
+        if page.found is not None:
+            self.missing.discard(page.found)
+        if page.is_last:
+            return self._final(page)
+        if page.covers is not None:
+            self._sent.add(*page.covers)
+            self._pages += 1
+        now = self._clock.monotonic()
+        is_due = self._pages >= PAGES_PER_STATE or now - self._state_at >= SECONDS_PER_STATE
+        if not is_due or not self._pages:
+            return None
+        self._pages = 0
+        self._state_at = now
+        return self.state()
+
+    def state(self) -> dict[str, Any] | None:
+        """The state of a pass that is under way; None if nothing is known yet."""
+        table = self.table
+        if self._began is None:
+            return None
+        mark = PassMark(
+            began=self._began,
+            since=table.since,
+            done=self._sent,
+            newest=self._newest,
+            has_nulls=self._has_nulls,
+            is_full_refresh=table.is_full_refresh,
+        )
+        bookmark = table.bookmark.but(missing=frozenset(self.missing), under_way=mark)
+        return bookmark.to_state(table.cursor_field)
+
+    def _final(self, page: Page) -> dict[str, Any]:
+        table = self.table
+        if table.is_full_refresh:
+            if not self.missing:
+                return dict(NO_CURSOR_STATE)
+            return Bookmark(missing=frozenset(self.missing)).to_state(table.cursor_field)
+        bookmark = Bookmark(
+            updated_at=self._reached(),
+            highest_id=self._highest or None,
+            nulls_above=self._nulls_above(page.nulls_above),
+            short_page=page.short_page,
+            missing=frozenset(self.missing),
+        )
+        if bookmark.updated_at is None and bookmark.nulls_above is None:
+            # nothing was there to prove anything with
+            bookmark = bookmark.but(highest_id=None)
+        return bookmark.to_state(table.cursor_field)
+
+    def _nulls_above(self, asked: int | None) -> int | None:
+        """Up to which id records without an update time were sent: as far as they were asked for,
+        or in a pass without a bound, to its end."""
+        if asked is not None:
+            return asked
+        return self._highest if self._has_nulls else None
+
+    def _reached(self) -> str | None:
+        """The time up to which everything was sent: when the pass began, but never later than the
+        newest record that was seen, nor earlier than before."""
+        before = self.table.bookmark
+        reached, text = self._newest_moment, self._newest
+        if reached is not None and self._began is not None and self._began < reached:
+            reached = self._began
+            text = reached.isoformat(timespec="seconds").replace("+00:00", "Z")
+        if reached is None or (before.moment is not None and before.moment >= reached):
+            return before.updated_at
+        return text
+
+
+class _List:
+    """One list while it is read."""
+
+    def __init__(self, plan: ListPlan, clock: Clock) -> None:
+        self.resource = plan.resource
+        self.tables = [_Progress(table, clock) for table in plan.tables]
+        self.has_times = any(table.stream.cursor_field for table in plan.tables)
+        self.is_complete = False
+        self.logged_rows = 0
+
+    def live(self) -> list[_Progress]:
+        """The tables that have not failed."""
+        return [table for table in self.tables if not table.has_failed]
+
+
+class FanOut:
+    """The messages of a sync.
+
+    Args:
+        plans: the lists that the CDK reads.
+        clock: the connector's.
+    """
+
+    def __init__(self, plans: Sequence[ListPlan], clock: Clock) -> None:
+        self._lists = {plan.name: _List(plan, clock) for plan in plans}
+        self._clock = clock
+        self._said_at = self._logged_at = clock.monotonic()
+
+    def messages(self, messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
+        """Those of the tables, and all that belong to no list as they are."""
+        for message in messages:
+            for said in self._of(message):
+                if said.type != Type.LOG:
+                    self._said_at = self._clock.monotonic()
+                yield said
+
+    def _of(self, message: AirbyteMessage) -> Iterable[AirbyteMessage]:
+        if message.record is not None and message.record.stream in self._lists:
+            return self._of_page(self._lists[message.record.stream], message.record.data[PAGE])
+        if message.state is not None and message.state.stream is not None:
+            # the CDK's own; those of tables are made here
+            known = message.state.stream.stream_descriptor.name in self._lists
+            return () if known else (message,)
+        trace = message.trace
+        if trace is not None and trace.type == TraceType.STREAM_STATUS and trace.stream_status:
+            list_ = self._lists.get(trace.stream_status.stream_descriptor.name)
+            if list_ is not None:
+                return self._of_status(list_, trace.stream_status.status)
+        if trace is not None and trace.error is not None and trace.error.stream_descriptor:
+            list_ = self._lists.get(trace.error.stream_descriptor.name)
+            if list_ is not None:
+                return self._of_error(list_, message)
+        if message.log is not None and message.log.message == TICK:
+            return self._of_tick()
+        return (message,)
+
+    def _of_page(self, list_: _List, page: Page) -> Iterator[AirbyteMessage]:
+        emitted_at = time.time_ns() // 1_000_000
+        live = list_.live()
+        for record in page.records:
+            moment = self._moment(list_, record)
+            for table in live:
+                if not table.has_failed and table.wants(page, record, moment):
+                    yield from self._rows(table, record, emitted_at)
+                table.note(record, moment)
+        for table in list_.live():
+            state = table.turn(page)
+            if state is not None:
+                yield _state(table.table.name, state)
+        if page.load is not None:
+            page.load.release()
+        list_.is_complete = list_.is_complete or page.is_last
+
+    def _moment(self, list_: _List, record: JsonRecord) -> datetime | None:
+        if not list_.has_times:
+            return None
+        try:
+            return moment_of(list_.resource, record)
+        except AirbyteTracedException:
+            # a list whose times matter has failed before it comes here
+            return None
+
+    def _rows(
+        self, progress: _Progress, record: JsonRecord, emitted_at: int
+    ) -> Iterator[AirbyteMessage]:
+        table = progress.table
+        try:
+            rows = [record] if table.rows is None else table.rows.of(record)
+        except AirbyteTracedException as error:
+            progress.has_failed = True
+            yield error.as_airbyte_message(StreamDescriptor(name=table.name))
+            return
+        for row in rows:
+            if not progress.rows:
+                yield _status(table.name, AirbyteStreamStatus.RUNNING)
+            progress.rows += 1
+            add_ids(row, table.references)
+            data = AirbyteRecordMessage(
+                stream=table.name, data=table.columns.of(row), emitted_at=emitted_at
+            )
+            yield AirbyteMessage(type=Type.RECORD, record=data)
+
+    def _of_status(self, list_: _List, status: AirbyteStreamStatus) -> Iterator[AirbyteMessage]:
+        if status == AirbyteStreamStatus.RUNNING:
+            return
+        for progress in list_.tables:
+            name = progress.table.name
+            own = status
+            if status in (AirbyteStreamStatus.COMPLETE, AirbyteStreamStatus.INCOMPLETE):
+                missing = sorted(progress.missing)
+                if missing and not progress.has_failed:
+                    progress.has_failed = True
+                    error = errors.cannot_be_had(list_.resource, missing)
+                    yield error.as_airbyte_message(StreamDescriptor(name=name))
+                is_whole = list_.is_complete and not progress.has_failed
+                own = AirbyteStreamStatus.COMPLETE if is_whole else AirbyteStreamStatus.INCOMPLETE
+                logger.info(f"Stream {name}: {progress.rows} rows, {own.value.lower()}.")
+            yield _status(name, own)
+
+    def _of_error(self, list_: _List, message: AirbyteMessage) -> Iterator[AirbyteMessage]:
+        """The error of a list, for each of its tables; what was sent stays in their states."""
+        for progress in list_.live():
+            progress.has_failed = True
+            name = progress.table.name
+            state = progress.state()
+            if state is not None:
+                yield _state(name, state)
+            trace = message.trace
+            assert trace is not None
+            assert trace.error is not None
+            yield AirbyteTracedException(
+                message=trace.error.message,
+                internal_message=trace.error.internal_message,
+                failure_type=trace.error.failure_type,
+            ).as_airbyte_message(StreamDescriptor(name=name))
+
+    def _of_tick(self) -> Iterator[AirbyteMessage]:
+        self._log_progress()
+        if self._clock.monotonic() - self._said_at < MOST_SILENCE:
+            return
+        for list_ in self._lists.values():
+            for progress in list_.live():
+                if not list_.is_complete:
+                    state = progress.state()
+                    yield (
+                        _status(progress.table.name, AirbyteStreamStatus.RUNNING)
+                        if state is None
+                        else _state(progress.table.name, state)
+                    )
+
+    def _log_progress(self) -> None:
+        """One line for each list that has brought rows since the last one, once a minute."""
+        now = self._clock.monotonic()
+        if now - self._logged_at < SECONDS_PER_LOG:
+            return
+        self._logged_at = now
+        for list_ in self._lists.values():
+            rows = sum(progress.rows for progress in list_.tables)
+            if rows > list_.logged_rows and not list_.is_complete:
+                list_.logged_rows = rows
+                tables = ", ".join(f"{p.table.name} {p.rows:,}" for p in list_.tables if p.rows)
+                logger.info(f"Reading /api/{list_.resource}. Rows so far: {tables}.")
+
+
+TICK = "tick"
+"""The text of a log message that says that some time has passed; it is never printed."""
+
+
+def _status(stream: str, status: AirbyteStreamStatus) -> AirbyteMessage:
+    return status_message(StreamDescriptor(name=stream), status)
+
+
+def _state(stream: str, state: Mapping[str, Any]) -> AirbyteMessage:
+    return AirbyteMessage(
+        type=Type.STATE,
+        state=AirbyteStateMessage(
+            type=AirbyteStateType.STREAM,
+            stream=AirbyteStreamState(
+                stream_descriptor=StreamDescriptor(name=stream),
+                stream_state=AirbyteStateBlob(dict(state)),
+            ),
+            sourceStats=AirbyteStateStats(recordCount=0.0),
+        ),
+    )

@@ -1,0 +1,217 @@
+"""Which lists a sync reads, for which tables, and since when."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from airbyte_cdk.models import ConfiguredAirbyteCatalog, SyncMode
+
+from source_coupa.config import CoupaConfig
+from source_coupa.reading.bookmark import Bookmark, IdSet
+from source_coupa.reading.field_selection import FieldSelection, selected_columns
+from source_coupa.reading.pages import Pass
+from source_coupa.records.fields import UPDATED_AT
+from source_coupa.records.references import Reference, references_of
+from source_coupa.streams import StreamRow
+from source_coupa.tables.columns import Columns
+from source_coupa.tables.rows import Rows
+
+NO_CURSOR = "no_cursor"
+"""Takes the place of a cursor field in states of streams that have none."""
+
+
+@dataclass
+class Table:
+    """A stream that is selected, as a table of its list.
+
+    Attributes:
+        stream: its row of the manifest.
+        is_full_refresh: whether all of it is wanted.
+        bookmark: from its state.
+        since: the lower bound of update times that it wants; None for all records.
+        done: ids that an earlier sync has sent in the pass that goes on.
+        rows: makes its rows of a record; None if the records are its rows.
+        columns: sorts its fields.
+        references: objects in its rows whose ids have columns of their own.
+        selected: the columns of the configured catalog.
+    """
+
+    stream: StreamRow
+    is_full_refresh: bool
+    bookmark: Bookmark
+    since: datetime | None
+    done: IdSet
+    rows: Rows | None
+    columns: Columns
+    references: tuple[Reference, ...]
+    selected: Collection[str]
+
+    @property
+    def name(self) -> str:
+        """Of the stream."""
+        return self.stream.name
+
+    @property
+    def cursor_field(self) -> str:
+        """As it is named in its state."""
+        return self.stream.cursor_field or NO_CURSOR
+
+    @property
+    def needs_times(self) -> bool:
+        """Whether records have to tell when they were changed."""
+        return not self.is_full_refresh or self.since is not None
+
+
+@dataclass
+class ListPlan:
+    """A list and its tables, which one pass serves.
+
+    Attributes:
+        name: of the stream that the CDK reads.
+        tables: of the list.
+    """
+
+    name: str
+    tables: list[Table] = field(default_factory=list)
+
+    @property
+    def resource(self) -> str:
+        """The list's name under /api/."""
+        return self.tables[0].stream.resource
+
+    def wanted(self) -> Pass:
+        """The pass that brings what any of the tables wants."""
+        bounds = [table.since for table in self.tables]
+        done = self.tables[0].done
+        for table in self.tables[1:]:
+            done = done.shared_with(table.done)
+        bookmarks = [table.bookmark for table in self.tables]
+        is_known = all(bookmark.highest_id is not None for bookmark in bookmarks)
+        nulls = [b.nulls_above for b in bookmarks if b.nulls_above is not None]
+        short_pages = {bookmark.short_page for bookmark in bookmarks}
+        needs_times = any(table.needs_times for table in self.tables)
+        return Pass(
+            since=None if None in bounds else min(bound for bound in bounds if bound is not None),
+            done=done,
+            nulls_above=min(nulls) if nulls and is_known else None,
+            asks_for_nulls=not is_known,
+            proves_filter=needs_times and not is_known,
+            checks_times=needs_times,
+            short_page=(
+                min(length for length in short_pages if length is not None)
+                if None not in short_pages
+                else None
+            ),
+            missing=frozenset().union(*(bookmark.missing for bookmark in bookmarks)),
+        )
+
+    def selection(self, schemas: Mapping[str, Mapping[str, Any]]) -> FieldSelection | None:
+        """What part of its records the tables need together; None for all of them.
+
+        Args:
+            schemas: of the streams, by name.
+        """
+        names: list[str] = ["id"]
+        nested: set[str] = set()
+        paths: set[str] = set()
+        declared: Collection[str] | None = None
+        for table in self.tables:
+            if table.rows is not None:
+                names += [UPDATED_AT, table.rows.outermost]
+                nested.add(table.rows.outermost)
+                paths.add(table.rows.path)
+                continue
+            schema = schemas[table.name]
+            chosen = selected_columns(table.selected, schema)
+            if chosen is None:
+                return None
+            names += chosen[0]
+            nested.update(chosen[1])
+            declared = frozenset(schema["properties"])
+        return FieldSelection(
+            names, nested=nested, paths={path for path in paths if "." in path}, declared=declared
+        )
+
+
+def plan(
+    catalog: ConfiguredAirbyteCatalog,
+    states: Mapping[str, Bookmark],
+    streams: Iterable[StreamRow],
+    schemas: Mapping[str, Mapping[str, Any]],
+    config: CoupaConfig,
+) -> list[ListPlan]:
+    """The lists to read, each with its tables.
+
+    A list is read once, from the earliest bound of its tables, and without one if a full refresh is
+    among them; each table gets only what it wants itself. Streams that lie below single records
+    have lists of their own.
+
+    Args:
+        catalog: the configured catalog.
+        states: what the states of streams say; streams without one are left out.
+        streams: those of the manifest.
+        schemas: of the streams, by name.
+        config: the settings.
+    """
+    configured = {stream.stream.name: stream for stream in catalog.streams}
+    plans: dict[str, ListPlan] = {}
+    for stream in streams:
+        selected = configured.get(stream.name)
+        if selected is None:
+            continue
+        is_full_refresh = selected.sync_mode == SyncMode.full_refresh or not stream.cursor_field
+        bookmark = _usable(states.get(stream.name, Bookmark()), is_full_refresh)
+        columns = selected.stream.json_schema.get("properties") or {}
+        name = stream.name if stream.nested else stream.resource
+        list_plan = plans.setdefault(name, ListPlan(name))
+        list_plan.tables.append(
+            Table(
+                stream=stream,
+                is_full_refresh=is_full_refresh,
+                bookmark=bookmark,
+                since=_since(stream, bookmark, config),
+                done=bookmark.under_way.done if bookmark.under_way else IdSet(),
+                rows=_rows(stream),
+                columns=Columns(stream.name, columns, schemas[stream.name].get("properties", {})),
+                references=references_of(schemas[stream.name].get("properties", {})),
+                selected=list(columns),
+            )
+        )
+    return list(plans.values())
+
+
+def _usable(bookmark: Bookmark, is_full_refresh: bool) -> Bookmark:
+    """The bookmark without what a sync of this mode cannot go on from."""
+    mark = bookmark.under_way
+    if mark is not None and mark.is_full_refresh != is_full_refresh:
+        mark = None
+    if is_full_refresh and mark is None:
+        return Bookmark(short_page=bookmark.short_page)
+    return bookmark.but(under_way=mark)
+
+
+def _since(stream: StreamRow, bookmark: Bookmark, config: CoupaConfig) -> datetime | None:
+    if not stream.cursor_field:
+        return None
+    if bookmark.under_way is not None:
+        return bookmark.under_way.since
+    start = config.start_date
+    if bookmark.moment is None:
+        return start
+    hours = max(stream.lookback_hours, config.lookback_window_hours)
+    since = bookmark.moment - timedelta(hours=hours)
+    return since if start is None else max(since, start)
+
+
+def _rows(stream: StreamRow) -> Rows | None:
+    if stream.rows is None or stream.parent is None:
+        return None
+    return Rows(
+        resource=stream.resource,
+        path=stream.rows,
+        parent=stream.parent,
+        need_ids="id" in stream.key,
+    )

@@ -1,0 +1,50 @@
+"""What all lists of a connection share."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import requests
+
+from source_coupa.config import CoupaConfig
+from source_coupa.transport.backpressure import Backpressure
+from source_coupa.transport.circuit_breaker import CircuitBreaker
+from source_coupa.transport.clock import Clock
+from source_coupa.transport.connection import LONGEST_RESPONSE
+from source_coupa.transport.scheduler import Scheduler
+from source_coupa.transport.session import new_session
+
+
+class Instance:
+    """A Coupa instance as one process reads it.
+
+    Attributes:
+        clock: for all waits and times.
+        backpressure: bounds the memory of all responses.
+        scheduler: sends all requests to lists.
+        breaker: tells whether the host is down.
+        session: keeps the connections to the host.
+    """
+
+    def __init__(self, config: CoupaConfig, clock: Clock) -> None:
+        self.clock = clock
+        self.backpressure = Backpressure()
+        self.scheduler = Scheduler(
+            max_workers=config.num_workers,
+            requests_per_second=config.requests_per_second,
+            clock=clock,
+            backpressure=self.backpressure,
+        )
+        self.breaker = CircuitBreaker()
+        self.session: requests.Session = new_session(
+            longest_response=LONGEST_RESPONSE, connections=config.num_workers
+        )
+
+
+new_clock = Clock
+
+
+@lru_cache(maxsize=8)
+def instance_of(config: CoupaConfig) -> Instance:
+    """The one of this process for these settings."""
+    return Instance(config, new_clock())

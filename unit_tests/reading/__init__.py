@@ -1,0 +1,1 @@
+"""Reads lists directly, without the CDK and without HTTP."""

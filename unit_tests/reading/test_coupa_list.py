@@ -1,0 +1,336 @@
+"""One list, one pass: every record once, or an error that says why not."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from random import Random
+
+import pytest
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from source_coupa.reading.bookmark import IdSet
+from source_coupa.reading.pages import Pass
+
+from .fake_list import FakeList, Query, Reader, failure, of_ids, record
+
+SINCE = datetime(2026, 1, 1, tzinfo=timezone.utc)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 49, 50, 51, 99, 100, 101, 1_000])
+@pytest.mark.parametrize("useful", [1, 8])
+def test_each_record_comes_once(count: int, useful: int) -> None:
+    source = of_ids(range(1, 3 * count + 1, 3))
+    assert sorted(Reader(source, useful=useful).ids()) == sorted(source.records)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_gap_between_ids_hides_a_record(seed: int) -> None:
+    random = Random(seed)
+    ids = random.sample(range(1, 10 ** random.randint(3, 7)), 700)
+    source = of_ids(ids)
+    assert sorted(Reader(source, useful=random.randint(1, 12)).ids()) == sorted(ids)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_pass_goes_on_where_another_ended(seed: int) -> None:
+    random = Random(seed)
+    source = of_ids(range(1, 2_001))
+    done = IdSet()
+    first = []
+    for page in Reader(source, useful=8).list().read(Pass()):
+        first += [row["id"] for row in page.records]
+        if page.covers is not None:
+            done.add(*page.covers)
+        if len(first) > random.randint(50, 1_900):
+            break
+    rest = Reader(source, useful=8).ids(Pass(done=done))
+    assert sorted(first + rest) == sorted(source.records)
+
+
+def test_the_pages_of_a_pass_cover_all_ids() -> None:
+    pages = Reader(of_ids(range(1, 501)), useful=8).pages()
+    done = IdSet(page.covers for page in pages if page.covers is not None)
+    assert done.gaps() == []
+    assert pages[-1].is_last
+
+
+def test_a_first_pass_ends_at_an_empty_page() -> None:
+    source = of_ids(range(1, 31))
+    Reader(source).pages()
+    assert [query.get("id[gt]") for query in source.queries] == [None, "30"]
+
+
+def test_a_short_page_ends_a_list_that_is_known() -> None:
+    source = of_ids(range(1, 31))
+    known = Reader(source).pages()[-1].short_page
+    source.queries.clear()
+    source.records.pop(30)
+    assert len(Reader(source).ids(Pass(short_page=known))) == 29
+    assert len(source.queries) == 1
+
+
+def test_a_page_as_long_as_the_longest_one_may_be_a_cap() -> None:
+    source = of_ids(range(1, 21))
+    source.cap = 20
+    known = Reader(source).pages()[-1].short_page
+    source.records.update(of_ids(range(21, 56)).records)
+    assert len(Reader(source).ids(Pass(short_page=known))) == 55
+
+
+def test_a_page_as_long_as_the_cap_of_an_instance_is_no_end() -> None:
+    source = of_ids(range(1, 46))
+    source.cap = 20
+    known = Reader(source).pages()[-1].short_page
+    assert len(Reader(source).ids(Pass(short_page=known))) == 45
+
+
+def test_records_that_are_hidden_after_counting_end_no_list() -> None:
+    source = of_ids(range(1, 301))
+    source.hidden = [*range(10, 30), *range(120, 145), *range(201, 240)]
+    shown = sorted(source.records.keys() - set(source.hidden))
+    pages = Reader(source).pages()
+    assert [row["id"] for page in pages for row in page.records] == shown
+    known = pages[-1].short_page
+    assert Reader(source).ids(Pass(short_page=known)) == shown
+
+
+@pytest.mark.parametrize("ids", [[3, 2, 1], [1, 1], [0, -1]])
+def test_ids_that_do_not_ascend_end_a_list(ids: list[int]) -> None:
+    class Odd(FakeList):
+        def _page(self, query: Query) -> list[dict[str, object]]:
+            return [record(id_) for id_ in ids]
+
+    with pytest.raises(AirbyteTracedException, match="order of id"):
+        Reader(Odd({})).pages()
+
+
+@pytest.mark.parametrize("wrong", [None, "1", True, 1.5])
+def test_an_id_that_is_no_whole_number_ends_a_list(wrong: object) -> None:
+    source = FakeList({1: {"id": 1, "updated-at": None}})
+    source._page = lambda query: [{"id": wrong, "updated-at": "x"}]  # type: ignore[method-assign]
+    with pytest.raises(AirbyteTracedException, match=r"without id|no whole number"):
+        Reader(source).pages()
+
+
+# --- Filters and times ---
+
+
+def test_a_bound_is_asked_for_in_utc() -> None:
+    source = of_ids([1])
+    since = datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))
+    Reader(source).pages(Pass(since=since))
+    assert source.queries[0]["updated_at[gt_or_eq]"] == "2026-01-01T00:00:00Z"
+
+
+def test_an_instance_that_ignores_the_bound_is_found_out() -> None:
+    source = of_ids([1, 2], updated_at="2025-01-01T00:00:00Z")
+    source.ignores = ["updated_at[gt_or_eq]"]
+    with pytest.raises(AirbyteTracedException, match="does not apply the filter"):
+        Reader(source).pages(Pass(since=SINCE))
+
+
+@pytest.mark.parametrize("zone", [-8, 2])
+def test_an_instance_that_reads_times_in_its_own_zone_is_found_out(zone: int) -> None:
+    source = of_ids(range(1, 10))
+    source.zone = zone
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(proves_filter=True))
+
+
+def test_the_filter_is_proved_by_one_request() -> None:
+    source = of_ids(range(1, 201), updated_at="2026-01-01T00:00:00.700+00:00")
+    Reader(source).pages(Pass(proves_filter=True))
+    assert sum("id" in query for query in source.queries) == 1
+
+
+def test_a_filter_that_is_refused_is_done_without() -> None:
+    source = of_ids(range(1, 61), updated_at="2025-01-01T00:00:00Z")
+    source.refuses = ["updated_at"]
+    assert len(Reader(source).ids(Pass(since=SINCE))) == 60
+
+
+def test_order_by_that_is_refused_is_done_without() -> None:
+    source = of_ids(range(1, 301))
+    source.refuses = ["order_by"]
+    assert sorted(Reader(source, useful=8).ids()) == sorted(source.records)
+
+
+def test_what_is_refused_in_any_case_is_reported_in_coupas_words() -> None:
+    source = of_ids([1])
+    source.refuses = ["limit"]
+    with pytest.raises(AirbyteTracedException, match="not supported"):
+        Reader(source).pages(Pass(since=SINCE))
+
+
+def test_an_id_filter_that_is_refused_is_reported_at_once() -> None:
+    source = of_ids(range(1, 301))
+    source.refuses = ["id[gt]"]
+    reader = Reader(source)
+    with pytest.raises(AirbyteTracedException, match="not supported"):
+        reader.pages()
+    assert reader.clock.waited == []
+
+
+def test_records_without_an_update_time_come_beside_a_bound() -> None:
+    source = of_ids(range(1, 101))
+    source.records[3]["updated-at"] = None
+    assert sorted(Reader(source).ids(Pass(since=SINCE, asks_for_nulls=True))) == list(range(1, 101))
+
+
+@pytest.mark.parametrize("way", ["refuses", "ignores"])
+def test_they_come_where_they_cannot_be_asked_for(way: str) -> None:
+    source = of_ids(range(1, 101))
+    source.records[3]["updated-at"] = None
+    setattr(source, way, ["updated_at[blank]"])
+    assert set(Reader(source).ids(Pass(since=SINCE, asks_for_nulls=True))) == set(range(1, 101))
+
+
+def test_new_records_without_an_update_time_are_found_above_the_highest_id() -> None:
+    source = of_ids(range(1, 101), updated_at="2025-01-01T00:00:00Z")
+    source.records[101] = record(101, None)
+    source.records[102] = record(102, "2026-02-01T00:00:00Z")
+    assert sorted(Reader(source).ids(Pass(since=SINCE, nulls_above=100))) == [101, 102]
+
+
+def test_a_record_that_is_edited_before_its_proof_ends_no_list() -> None:
+    source = of_ids(range(1, 10))
+    edits = iter(range(1, 4))
+
+    def before(query: Query) -> None:
+        if "updated_at[lt]" in query and (second := next(edits, None)):
+            source.records[1]["updated-at"] = f"2026-02-01T00:00:0{second}Z"
+
+    source.before = before
+    assert len(Reader(source).ids(Pass(proves_filter=True))) == 9
+
+
+def test_a_heavy_record_without_an_update_time_is_found() -> None:
+    source = of_ids(range(1, 101), updated_at=None)
+
+    def before(query: Query) -> None:
+        if "fields" not in query and any(row["id"] == 33 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages(Pass(since=SINCE, asks_for_nulls=True))
+    assert sum(len(page.records) for page in pages) == 99
+    assert [page.missing for page in pages if page.missing] == [33]
+
+
+# --- Trouble ---
+
+
+def test_a_page_that_is_too_heavy_is_asked_for_in_smaller_parts() -> None:
+    source = of_ids(range(1, 301))
+    heavy = range(101, 161)
+
+    def before(query: Query) -> None:
+        page = source._page(query)
+        if "fields" not in query and sum(row["id"] in heavy for row in page) > 10:
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages()
+    assert sorted(row["id"] for page in pages for row in page.records) == list(range(1, 301))
+    assert not any(page.missing for page in pages)
+
+
+@pytest.mark.parametrize("bad", [1, 50, 51, 77, 300])
+@pytest.mark.parametrize("useful", [1, 8])
+def test_a_record_that_cannot_be_had_is_named_and_passed_over(bad: int, useful: int) -> None:
+    source = of_ids(range(1, 301))
+
+    def before(query: Query) -> None:
+        if "fields" not in query and any(row["id"] == bad for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    pages = Reader(source, useful=useful).pages()
+    came = [row["id"] for page in pages for row in page.records]
+    assert sorted(came) == [id_ for id_ in range(1, 301) if id_ != bad]
+    assert [page.missing for page in pages if page.missing] == [bad]
+    assert IdSet(page.covers for page in pages if page.covers is not None).gaps() == []
+
+
+def test_a_body_that_one_record_makes_unreadable_costs_that_record_alone() -> None:
+    class Odd(FakeList):
+        def get(self, query, load, *, records):  # type: ignore[no-untyped-def]
+            response = super().get(query, load, records=records)
+            if b'"id":77' in response.body and "fields" not in query:
+                return type(response)(200, response.body[:-5], response.began)
+            return response
+
+    source = Odd({id_: record(id_) for id_ in range(1, 301)})
+    pages = Reader(source).pages()
+    assert [page.missing for page in pages if page.missing] == [77]
+    assert sum(len(page.records) for page in pages) == 299
+
+
+def test_a_missing_record_is_asked_for_until_it_comes() -> None:
+    source = of_ids([5])
+    pages = Reader(source).pages(Pass(since=SINCE, missing=frozenset({5, 6})))
+    assert {page.found for page in pages if page.found} == {5, 6}
+    assert 5 in [row["id"] for page in pages for row in page.records if page.found]
+
+
+def test_a_missing_record_that_still_fails_stays_missing() -> None:
+    source = of_ids([5])
+
+    def before(query: Query) -> None:
+        if query.get("id") == "5":
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages(Pass(missing=frozenset({5})))
+    assert not any(page.found for page in pages)
+
+
+def test_a_list_that_always_fails_is_given_up_after_its_attempts() -> None:
+    source = of_ids([1])
+
+    def before(query: Query) -> None:
+        raise failure()
+
+    source.before = before
+    reader = Reader(source)
+    with pytest.raises(AirbyteTracedException, match="not available"):
+        reader.pages()
+    assert 300 < sum(reader.clock.waited) < 900
+    assert len(source.queries) < 25
+
+
+def test_a_setting_fails_at_once() -> None:
+    source = of_ids([1])
+
+    def before(query: Query) -> None:
+        raise failure(is_final=True)
+
+    source.before = before
+    with pytest.raises(AirbyteTracedException, match="refused"):
+        Reader(source).pages()
+    assert len(source.queries) == 1
+
+
+def test_what_was_fine_and_fails_once_is_asked_for_again() -> None:
+    source = of_ids(range(1, 301))
+    failed: list[Query] = []
+
+    def before(query: Query) -> None:
+        if query.get("id[gt]") == "150" and not failed:
+            failed.append(query)
+            raise failure(is_final=True)
+
+    source.before = before
+    assert Reader(source).ids() == list(range(1, 301))
+    assert failed
+
+
+def test_a_response_that_is_too_large_is_asked_for_in_parts() -> None:
+    source = of_ids(range(1, 101))
+
+    def before(query: Query) -> None:
+        if int(query["limit"]) > 10:
+            raise failure(too_large=20_000_000)
+
+    source.before = before
+    assert Reader(source).ids() == list(range(1, 101))

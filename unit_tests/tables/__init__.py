@@ -1,0 +1,1 @@
+"""Plans and rows, without the CDK and without HTTP."""
