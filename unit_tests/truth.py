@@ -157,13 +157,13 @@ def instant(record: Record) -> datetime:
 
 
 def cursors(output: EntrypointOutput) -> dict[str, datetime]:
-    """The cursor in the last state of each stream."""
+    """The cursor in the last state of each stream; a first sync that was stopped has none."""
     found = {}
     for message in final_states(output):
         assert message.stream is not None
         assert message.stream.stream_state is not None
         state = vars(message.stream.stream_state)
-        if state:
+        if "updated_at" in state:
             found[message.stream.stream_descriptor.name] = datetime.strptime(
                 state["updated_at"], "%Y-%m-%dT%H:%M:%S%z"
             )
