@@ -1,6 +1,9 @@
 # Sourced by the scripts in bin/: finds a Python and makes the environments they run in.
 set -euo pipefail
 
+# allows http://localhost as instance URL
+export SOURCE_COUPA_SANDBOX=1
+
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 # Airbyte's own model of metadata.yaml. Outside the lock, because its declared dependencies and its bound on Python

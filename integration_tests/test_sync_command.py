@@ -262,17 +262,19 @@ def test_a_wrong_input_gives_one_sentence(
     (tmp_path / "wrong.json").write_text(json.dumps(wrong))
     run = run_sync(tmp_path, *arguments)
     assert run.returncode == 1
-    [line] = run.stderr.splitlines()
+    *progress, line = run.stderr.splitlines()
+    assert all(each.endswith(" ...") for each in progress)
     assert line.startswith("error: ")
     assert sentence in line
     assert "not-the-secret" not in run.stdout + run.stderr
 
 
-def test_demo_shows_rows_a_query_and_the_changes(tmp_path: Path) -> None:
-    run = run_sync(tmp_path)
+def test_demo_shows_rows_a_query_and_the_changes(tmp_path: Path, database: Database) -> None:
+    database.run("DROP SCHEMA IF EXISTS sandbox CASCADE")
+    run = run_sync(tmp_path, "--database", database.argument)
     assert run.returncode == 0, run.stderr
-    assert "All 40 records that were edited or added came." in run.stdout
-    counts = DuckDBFile(tmp_path / "coupa.duckdb").rows(
+    assert "All 40 records that were edited or added came, and the tables hold" in run.stdout
+    counts = database.rows(
         " UNION ALL ".join(
             f"SELECT '{s}' AS name, count(*) AS rows FROM sandbox.{s}" for s in ALL_STREAMS
         )
@@ -285,5 +287,5 @@ def test_demo_shows_rows_a_query_and_the_changes(tmp_path: Path) -> None:
     }
     assert "PyAirbyte" not in run.stdout + run.stderr
     assert "3,000 of invoices" in run.stderr
-    for word in ("First sync", "SELECT", "Second sync", "coupa.duckdb"):
+    for word in ("First sync", "SELECT", "Second sync", "invoices_typed LIMIT 10"):
         assert word in run.stdout

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
@@ -22,6 +23,18 @@ from source_coupa.oauth import authorization_code, endpoint, scope_gate, tokens
 from source_coupa.reading import division, id_ranges
 from source_coupa.transport import instance, scheduler
 from source_coupa.transport.clock import Clock
+
+
+FAST = ("reading", "tables", "transport", "oauth", "protocol", "records")
+"""Folders of tests that drive one room of the connector directly."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the fast tests by their folder."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in FAST:
+            item.add_marker(pytest.mark.fast)
 
 
 @pytest.fixture(scope="session", autouse=True)

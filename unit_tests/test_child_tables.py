@@ -26,7 +26,7 @@ from source_coupa.tables.rows import Rows
 from .conftest import Present
 from .truth import COMPLETE, UNLIMITED, instant, last_status, messages_of, truth_of
 
-pytestmark = pytest.mark.usefixtures("no_budget")
+pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "integrations" / "sources" / "coupa.md"
 

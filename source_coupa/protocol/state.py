@@ -11,6 +11,7 @@ from airbyte_cdk.models import AirbyteStateMessage, AirbyteStateType
 from airbyte_cdk.sources.source import Source
 
 from source_coupa import errors
+from source_coupa.protocol.files import read_json
 from source_coupa.reading.bookmark import Bookmark
 from source_coupa.records.fields import instant
 from source_coupa.streams import StreamRow
@@ -27,6 +28,7 @@ def read_state(path: str) -> list[AirbyteStateMessage]:
     Raises:
         AirbyteTracedException: `config_error` if the file does not hold messages of this connector.
     """
+    read_json(path)
     try:
         states = Source.read_state(path)
         has_shared = any(s.global_ is not None and s.global_.shared_state for s in states)
