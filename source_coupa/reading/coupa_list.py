@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from source_coupa import errors
@@ -45,6 +45,10 @@ SOON = 1.0
 
 TICK = timedelta(seconds=1)
 """Coupa prints times to the second; a rounded one may lie this far before its bound."""
+
+_EARLIEST = datetime(1900, 1, 1, tzinfo=timezone.utc)
+_LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
+"""Times beyond these cannot be reckoned with in every zone, and prove no filter."""
 
 MOST_PROOFS = 5
 """Attempts to prove the filter on records that are edited meanwhile."""
@@ -259,7 +263,7 @@ class _Reading:
                 continue
             if earliest is not None and moment < earliest:
                 raise errors.filter_ignored(self._resource, f"id {record['id']}: {moment}")
-            if self._proves_filter:
+            if self._proves_filter and _EARLIEST < moment < _LATEST:
                 self._proves_filter = False
                 self._prove_filter(record["id"], moment, MOST_PROOFS)
 
