@@ -98,9 +98,6 @@ class Dialect:
     """Token requests beyond it are refused as `access_denied`."""
     too_many_tokens: Refusal = Refusal(400)
 
-    newest_token_only: bool = False
-    """Whether a new token ends the earlier ones of its client."""
-
     refresh_token: Literal["kept", "repeated", "rotated"] = "kept"
     """What comes with a renewed token: no refresh token, the same, or one that replaces it."""
     bad_refresh_token: Refusal = Refusal(400)

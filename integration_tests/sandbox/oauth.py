@@ -86,12 +86,6 @@ class TokenDesk:
                 self._tokens = {
                     text: token for text, token in self._tokens.items() if token.sign_in != sign_in
                 }
-            if dialect.newest_token_only:
-                self._tokens = {
-                    text: token
-                    for text, token in self._tokens.items()
-                    if token.client_id != client_id
-                }
             now = time.monotonic()
             token = Token(
                 number=next(self._numbers),
