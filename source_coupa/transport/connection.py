@@ -183,7 +183,12 @@ class HttpConnection:
             raise RequestFailedError(error, is_final=is_final, is_token=True) from None
         request = self._session.prepare_request(
             requests.Request(
-                "GET", self._url, params=query, headers=dict(self._headers), auth=token
+                "GET",
+                self._url,
+                params=query,
+                headers=dict(self._headers),
+                auth=token,
+                hooks={"response": self._refuse_redirect},
             )
         )
         if self._budget is not None:
@@ -216,7 +221,7 @@ class HttpConnection:
                 size += len(chunk)
                 if size > limit:
                     raise RequestFailedError(
-                        errors.too_large(self._resource, limit), too_large=size
+                        errors.too_large(self._resource, limit), too_large=2 * size
                     )
                 if size > load.size:
                     try:
@@ -236,8 +241,6 @@ class HttpConnection:
         status = response.status_code
         if status == requests.codes.ok:
             self._authenticator.accepted(token)
-        if response.is_redirect:
-            raise RequestFailedError(errors.redirected(self._host, response), is_final=True)
         if status in (requests.codes.ok, requests.codes.bad_request):
             return
         if status == requests.codes.unauthorized:
@@ -263,6 +266,12 @@ class HttpConnection:
             is_limit=status == requests.codes.too_many_requests,
             wait=retry_after(response, self._clock.now()),
         )
+
+    def _refuse_redirect(self, response: requests.Response, **_: Any) -> None:
+        # before requests reads its target, which may be no address
+        if response.is_redirect:
+            response.close()
+            raise RequestFailedError(errors.redirected(self._host, response), is_final=True)
 
     def _moment(self, response: requests.Response, seconds: float) -> datetime:
         """When Coupa began to answer, at the latest, by its own clock if it says."""

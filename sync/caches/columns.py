@@ -82,6 +82,11 @@ def is_day(column: str) -> bool:
     return "date" in column.split("_")
 
 
+def view_of(table: str) -> str:
+    """The view that `bin/sync` makes beside a table."""
+    return f"{table}_typed"
+
+
 def column_of(field: str) -> str:
     """The column of a field of a record. Two fields never have the same one, whatever else a
     record holds: databases take `Status` for `status`, and cut long names.

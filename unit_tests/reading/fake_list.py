@@ -145,7 +145,7 @@ class Reader:
     capabilities: Capabilities = field(default_factory=Capabilities)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
 
-    def list(self) -> CoupaList:
+    def list(self, *, ids_only: bool = False) -> CoupaList:
         """The list."""
         return CoupaList(
             resource="things",
@@ -159,6 +159,7 @@ class Reader:
             breaker=self.breaker,
             capabilities=self.capabilities,
             selection=self.selection,
+            ids_only=ids_only,
         )
 
     def pages(self, wanted: Pass | None = None) -> list[Page]:
