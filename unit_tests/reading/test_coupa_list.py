@@ -143,6 +143,14 @@ def test_the_filter_is_proved_by_one_request() -> None:
     assert sum("id" in query for query in source.queries) == 1
 
 
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+05:30"])
+def test_a_time_at_the_end_of_all_times_is_read_and_proves_nothing(time: str) -> None:
+    source = of_ids(range(1, 10))
+    source.records[1]["updated-at"] = time
+    assert len(Reader(source).ids(Pass(proves_filter=True))) == 9
+    assert [query["id"] for query in source.queries if "id" in query] == ["2"]
+
+
 def test_a_filter_that_is_refused_is_done_without() -> None:
     source = of_ids(range(1, 61), updated_at="2025-01-01T00:00:00Z")
     source.refuses = ["updated_at"]
