@@ -483,7 +483,8 @@ class _Reading:
         other = {name: value for name, value in query.items() if name != "fields"}
         self._ask_other_form(
             other if is_part else {**other, **selection.fields()},
-            partial(self._on_comparison, selection, page, query, None),
+            # whoever gets the page renames its keys in place
+            partial(self._on_comparison, selection, list(map(dict, page)), query, None),
         )
 
     def _on_comparison(
