@@ -340,7 +340,7 @@ def test_a_record_that_is_deleted_while_it_is_compared_gives_nothing_up() -> Non
 
 def test_what_becomes_of_records_while_they_are_compared_makes_no_difference() -> None:
     """Whoever gets a page renames its keys, in place."""
-    rows = [record(id_, **{"cost-pool": "A", "cost_pool": "B"}) for id_ in range(1, 301)]
+    rows = [record(id_, **{"cost_pool": "A", "cost-pool": "B"}) for id_ in range(1, 301)]
     source = PartlyList(rows, as_asked)
     columns = selection("updated_at", "cost_pool")
     for page in Reader(source, selection=columns).list().read(Pass()):
