@@ -30,7 +30,9 @@ MESSENGERS = frozenset({"AirbyteTracedException", "AirbyteConnectionStatus"})
 PASSED_ON = frozenset(
     {
         ("config.py", "f'{_ADVICE[field]}.'"),
+        ("connection.py", "resolution.error_message"),
         ("errors.py", "sentence"),
+        ("fan_out.py", "trace.error.message"),
         ("errors.py", "failure.message or ''"),
         ("fan_out.py", "trace.error.message"),
         ("connection.py", "resolution.error_message"),

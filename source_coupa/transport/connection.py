@@ -203,7 +203,7 @@ class HttpConnection:
             )
             with response:
                 body = self._body(response, load, LARGEST_PAGE if records > 1 else LARGEST_RECORD)
-        except requests.RequestException as error:
+        except OSError as error:
             failure = errors.unreachable(self._host, error)
             raise RequestFailedError(
                 failure, is_final=failure.failure_type == FailureType.config_error
