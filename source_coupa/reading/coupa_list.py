@@ -22,7 +22,7 @@ from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
-from source_coupa.reading.requests import Fetched, Question, Requests, Shape
+from source_coupa.reading.requests import LONGEST_WAIT, Fetched, Question, Requests, Shape
 from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.circuit_breaker import CircuitBreaker
@@ -336,9 +336,11 @@ class _Reading:
             # room for it is reserved before it is asked for again
             self._requests.record_bytes = max(failure.too_large // range_.size, 1)
         if range_.size > 1 and (failure.too_large or range_.is_ill):
+            if failure.wait is not None and failure.wait > LONGEST_WAIT:
+                return self._retry(range_, failure)
             range_.shrink()
             logger.info(f"{self._resource}: asking for {range_.size} records at a time.")
-            self._ask_for_page(range_, SOON)
+            self._ask_for_page(range_, max(SOON, failure.wait or 0.0))
             return ()
         if 0 < failure.too_large <= LARGEST_RECORD:
             self._ask_for_page(range_, SOON)

@@ -307,6 +307,23 @@ def test_a_list_that_always_fails_is_given_up_after_its_attempts() -> None:
     assert len(source.queries) < 25
 
 
+def test_a_page_that_fails_alone_is_asked_for_in_parts_as_late_as_coupa_says() -> None:
+    source = of_ids(range(1, 101))
+    failed: list[Query] = []
+
+    def before(query: Query) -> None:
+        if query.get("id[gt]") == "50" and query["limit"] == "50":
+            failed.append(query)
+            raise failure(wait=77.0)
+
+    source.before = before
+    reader = Reader(source)
+    reader.breaker.answered()
+    assert reader.ids(Pass(proves_filter=True)) == list(range(1, 101))
+    assert failed
+    assert sum(reader.clock.waited) >= 77
+
+
 def test_a_setting_fails_at_once() -> None:
     source = of_ids([1])
 

@@ -33,7 +33,9 @@ def test_a_list_is_read_once_for_all_of_its_tables() -> None:
 
 
 def test_a_list_is_read_since_the_earliest_of_its_tables() -> None:
-    (plan,) = planned(TABLES, dict(zip(TABLES, (state(9), child_state(3), child_state(5)))))
+    (plan,) = planned(
+        TABLES, dict(zip(TABLES, (state(9), child_state(3), child_state(5)), strict=True))
+    )
     assert plan.wanted().since == moment(3)
     assert [table.since for table in plan.tables] == [moment(9), moment(3), moment(5)]
 
