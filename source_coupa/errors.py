@@ -293,12 +293,11 @@ def redirected(host: str, response: requests.Response) -> AirbyteTracedException
         target = urlsplit(response.headers.get("Location", "")).hostname or ""
     except ValueError:
         target = ""
-    if not _PLAIN_HOST.fullmatch(target) or quoted(target) != target:
-        target = "another page"
+    is_plain = _PLAIN_HOST.fullmatch(target) and quoted(target) == target
     return config_error(
-        f"{host} redirects to {target}, where the connector does not follow: "
-        "enter the address under which Coupa itself answers as the instance URL, not that of a "
-        "login page or proxy."
+        f"{host} redirects to {target if is_plain else 'another page'}, where the connector "
+        "does not follow: enter the address under which Coupa itself answers as the instance URL, "
+        "not that of a login page or proxy."
     )
 
 

@@ -18,6 +18,7 @@ from airbyte_cdk.models import (
     AirbyteLogMessage,
     AirbyteMessage,
     AirbyteStateMessage,
+    AirbyteStreamStatus,
     ConfiguredAirbyteCatalog,
     FailureType,
     Level,
@@ -29,6 +30,7 @@ from airbyte_cdk.sources.declarative.concurrent_declarative_source import (
     ConcurrentDeclarativeSource,
 )
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import HTTPAPIBudget
+from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
@@ -229,11 +231,10 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         schemas = {row.name: schema_of(row) for row in rows}
         plans = plan(catalog, states, rows, schemas, settings)
         unknown = [
-            errors.unknown_stream(configured.stream.name).as_airbyte_message(
-                StreamDescriptor(name=configured.stream.name)
-            )
+            message
             for configured in catalog.streams
-            if configured.stream.name not in known
+            if (name := configured.stream.name) not in known
+            for message in _failed(errors.unknown_stream(name), name)
         ]
         self.resolved_manifest["streams"][:] = [
             self._list_definition(list_plan, list_plan.selection(schemas)) for list_plan in plans
@@ -357,6 +358,12 @@ class SourceCoupa(ConcurrentDeclarativeSource):
                     f"Stream {stream.name} is not available: the OAuth client lacks the scope "
                     f"{needs}."
                 )
+
+
+def _failed(error: AirbyteTracedException, stream: str) -> tuple[AirbyteMessage, AirbyteMessage]:
+    descriptor = StreamDescriptor(name=stream)
+    status = status_message(descriptor, AirbyteStreamStatus.INCOMPLETE)
+    return error.as_airbyte_message(descriptor), status
 
 
 def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:

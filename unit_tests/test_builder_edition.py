@@ -85,11 +85,9 @@ def test_records_at_the_edges_of_windows_come_once(present: Present) -> None:
     with Sandbox({"users": 9}, dialect=UNLIMITED, spread=edges, clock=present) as sandbox:
         output = read_here(sandbox, ["users"], start_date=start.strftime("%Y-%m-%dT%H:%M:%SZ"))
         assert_stream_whole(output, sandbox, "users")
-        bounds = [request.query for request in sandbox.requests_for("users")]
-        assert {query["updated_at[lt]"] for query in bounds} == {
-            (start + timedelta(days=90)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            present.now.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        }
+        ends = {r.query["updated_at[lt]"] for r in sandbox.requests_for("users")}
+        edge = (start + timedelta(days=90)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        assert edge in ends, "no window ends there: this tests nothing"
 
 
 def test_the_first_window_has_no_lower_bound(present: Present) -> None:

@@ -112,10 +112,10 @@ TOKEN_FAULTS: dict[str, tuple[Fault, str, FailureType]] = {
 }
 PAGE_FAULTS: dict[str, tuple[Fault, str, FailureType]] = {
     "403 json": (answer(403, "json"), rf"HTTP 403.*{CLIENT_PAGE}.*core.invoice.read", CONFIG),
-    "403 html": (answer(403, "html"), "or deselect the stream", CONFIG),
+    "403 html": (answer(403, "html"), IN_FRONT, CONFIG),
     "401": (answer(401, "{}"), r"does not accept them \(HTTP 401\): check in Coupa", CONFIG),
-    "404": (answer(404, "html"), "does not offer /api/invoices .*deselect the stream", CONFIG),
-    "405": (answer(405, "html"), "does not accept the request.*: sync again, and report", SYSTEM),
+    "404": (answer(404, "html"), "does not offer /api/invoices .*deselect its streams", CONFIG),
+    "405": (answer(405, "html"), "HTTP 405.*: the stream was stopped, try again", SYSTEM),
     "418": (answer(418, "html"), "HTTP 418.*: the stream was stopped, try again", SYSTEM),
     "204": (answer(204, "empty"), "HTTP 204.*: the stream was stopped, try again", SYSTEM),
     "206": (answer(206, "[]"), "HTTP 206.*: the stream was stopped, try again", SYSTEM),

@@ -81,7 +81,8 @@ def test_a_response_filter_that_leaves_id_and_cursor_is_fine(sandbox: Sandbox) -
 @pytest.mark.parametrize("is_later", [False, True], ids=["first page", "second page"])
 def test_one_record_without_its_id_is_enough(sandbox: Sandbox, is_later: bool) -> None:
     def is_meant(request: RequestRecord) -> bool:
-        return request.query["limit"] == "50" and ("id[gt]" in request.query) == is_later
+        is_page = request.query["limit"] == "50" and "updated_at[blank]" not in request.query
+        return is_page and ("id[gt]" in request.query) == is_later
 
     with sandbox:
         sandbox.faults.add(Fault("missing_id", resource="invoices", times=1, when=is_meant))

@@ -105,7 +105,7 @@ def revision(record: Record) -> Record:
         if isinstance(value, list):
             for place, item in enumerate(value):
                 look(item, f"{path}/{place}", id)
-        elif isinstance(value, dict) and "from" not in value:
+        elif isinstance(value, dict) and value.keys() != {"from", "to"}:
             for key, item in value.items():
                 look(item, f"{path}/{key}", value.get("id", id))
         elif isinstance(value, dict):

@@ -367,6 +367,8 @@ class Destination:
         """Records that were there all the time, and of which nothing arrived."""
         truth, table, shape = self._truth(stream), self.tables[stream], STREAMS[stream]
         stayed = before.keys() & truth.versions().keys() - table.excused.keys()
+        # a record that gets its first time meanwhile is in neither set when that is asked for
+        stayed = {id for id in stayed if before[id][0] is not None}
         return {
             id
             for id in stayed - table.arrived.keys()
@@ -393,7 +395,8 @@ class Destination:
     ) -> None:
         if id in table.given_up:
             return
-        if (id, updated, row) in taking.seen:
+        # records without a time are few, and are asked for besides the pass
+        if (id, updated, row) in taking.seen and updated is not None:
             taking.again.add(id)
         taking.seen.add((id, updated, row))
         if (id, updated) in taking.earlier:

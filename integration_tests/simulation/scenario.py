@@ -484,7 +484,6 @@ def _dialect(random: Random) -> dict[str, Any]:
         ("nested_fields", "ids"),
         ("nested_fields", "refused"),
         ("fields_depth", random.choice((0, 1))),
-        ("fields_join", "inner"),
         ("unknown_parameter", "refused"),
         ("offsets", "per_answer"),
         ("offsets", "utc"),

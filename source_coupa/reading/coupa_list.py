@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from source_coupa import errors
@@ -22,7 +22,7 @@ from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
-from source_coupa.reading.requests import Fetched, Question, Requests, Shape
+from source_coupa.reading.requests import LONGEST_WAIT, Fetched, Question, Requests, Shape
 from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.circuit_breaker import CircuitBreaker
@@ -45,6 +45,10 @@ SOON = 1.0
 
 TICK = timedelta(seconds=1)
 """Coupa prints times to the second; a rounded one may lie this far before its bound."""
+
+_EARLIEST = datetime(1900, 1, 1, tzinfo=timezone.utc)
+_LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
+"""Times beyond these cannot be reckoned with in every zone, and prove no filter."""
 
 MOST_PROOFS = 5
 """Attempts to prove the filter on records that are edited meanwhile."""
@@ -259,7 +263,7 @@ class _Reading:
                 continue
             if earliest is not None and moment < earliest:
                 raise errors.filter_ignored(self._resource, f"id {record['id']}: {moment}")
-            if self._proves_filter:
+            if self._proves_filter and _EARLIEST < moment < _LATEST:
                 self._proves_filter = False
                 self._prove_filter(record["id"], moment, MOST_PROOFS)
 
@@ -332,9 +336,11 @@ class _Reading:
             # room for it is reserved before it is asked for again
             self._requests.record_bytes = max(failure.too_large // range_.size, 1)
         if range_.size > 1 and (failure.too_large or range_.is_ill):
+            if failure.wait is not None and failure.wait > LONGEST_WAIT:
+                return self._retry(range_, failure)
             range_.shrink()
             logger.info(f"{self._resource}: asking for {range_.size} records at a time.")
-            self._ask_for_page(range_, SOON)
+            self._ask_for_page(range_, max(SOON, failure.wait or 0.0))
             return ()
         if 0 < failure.too_large <= LARGEST_RECORD:
             self._ask_for_page(range_, SOON)

@@ -210,10 +210,9 @@ class FanOut:
     def messages(self, messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
         """Those of the tables, and all that belong to no list as they are."""
         for message in messages:
-            for said in self._of(message):
-                if said.type != Type.LOG:
-                    self._said_at = self._clock.monotonic()
-                yield said
+            if message.type != Type.LOG:
+                self._said_at = self._clock.monotonic()
+            yield from self._of(message)
 
     def _of(self, message: AirbyteMessage) -> Iterable[AirbyteMessage]:
         if message.record is not None and message.record.stream in self._lists:
@@ -319,6 +318,7 @@ class FanOut:
         self._log_progress()
         if self._clock.monotonic() - self._said_at < MOST_SILENCE:
             return
+        self._said_at = self._clock.monotonic()
         for list_ in self._lists.values():
             for progress in list_.live():
                 if not list_.is_complete:

@@ -203,7 +203,7 @@ class HttpConnection:
             )
             with response:
                 body = self._body(response, load, LARGEST_PAGE if records > 1 else LARGEST_RECORD)
-        except requests.RequestException as error:
+        except OSError as error:
             failure = errors.unreachable(self._host, error)
             raise RequestFailedError(
                 failure, is_final=failure.failure_type == FailureType.config_error
@@ -249,7 +249,7 @@ class HttpConnection:
         if status == requests.codes.not_found and _NO_RESULTS in body.lower():
             return
         resolution = self._error_handler.interpret_response(response)
-        if _is_web_page(response, body) and 400 <= status < 500 and status != 429:
+        if errors.bars_the_way(status, body):
             raise RequestFailedError(errors.in_front_of_coupa(self._host, status), is_final=True)
         if resolution.response_action == ResponseAction.IGNORE:
             return
@@ -286,8 +286,3 @@ class HttpConnection:
 
 _NO_RESULTS = b"no results match your search criteria"
 """How Coupa says that a list is empty where it does not answer `[]` (page 0011)."""
-
-
-def _is_web_page(response: requests.Response, body: bytes) -> bool:
-    start = body[:200].lstrip().lower()
-    return start.startswith((b"<!doctype html", b"<html"))
