@@ -77,11 +77,11 @@ def test_fractions_of_a_second_bound_nothing() -> None:
 def test_the_look_back_is_subtracted_once_and_not_within_a_pass() -> None:
     (plan,) = planned(["invoices"], {"invoices": state(9)}, lookback_window_hours=48)
     assert plan.wanted().since == moment(7)
-    under_way = {"began": at(10), "since": at(7), "done": [[0, 50]], "newest": at(9)}
+    under_way = {"began": at(10), "since": at(5), "done": [[0, 50]], "newest": at(9)}
     (plan,) = planned(
         ["invoices"], {"invoices": state(9, **{"pass": under_way})}, lookback_window_hours=48
     )
-    assert plan.wanted().since == moment(7)
+    assert plan.wanted().since == moment(5)
     assert plan.wanted().done.gaps() == [(50, END)]
 
 
