@@ -22,7 +22,14 @@ from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
-from source_coupa.reading.requests import LONGEST_WAIT, Fetched, Question, Requests, Shape
+from source_coupa.reading.requests import (
+    IDS_ALONE,
+    LONGEST_WAIT,
+    Fetched,
+    Question,
+    Requests,
+    Shape,
+)
 from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.circuit_breaker import CircuitBreaker
@@ -53,7 +60,6 @@ _LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
 MOST_PROOFS = 5
 """Attempts to prove the filter on records that are edited meanwhile."""
 
-_ID = {"fields": '["id"]'}
 _BLANK = {f"{UPDATED_AT}[blank]": "true"}
 
 
@@ -116,6 +122,7 @@ class _Reading:
             coupa_list.connection,
             coupa_list.scheduler,
             coupa_list.breaker,
+            coupa_list.capabilities,
             coupa_list.shape,
         )
         self._is_shaped = coupa_list.shape is not None
@@ -178,7 +185,7 @@ class _Reading:
         return {f"{UPDATED_AT}[gt_or_eq]": text_of(self._wanted.since)}
 
     def _id_alone(self) -> Mapping[str, str]:
-        return _ID if self._capabilities.selects_fields and not self._is_shaped else {}
+        return IDS_ALONE if self._capabilities.selects_fields and not self._is_shaped else {}
 
     def _small_query(
         self, query: Mapping[str, str] | None = None, *, descending: bool = False
@@ -485,7 +492,8 @@ class _Reading:
         other = {name: value for name, value in query.items() if name != "fields"}
         self._ask_other_form(
             other if is_part else {**other, **selection.fields()},
-            partial(self._on_comparison, selection, page, query, None),
+            # whoever gets the page renames its keys in place
+            partial(self._on_comparison, selection, list(map(dict, page)), query, None),
         )
 
     def _on_comparison(

@@ -137,6 +137,14 @@ def test_an_instance_that_reads_times_in_its_own_zone_is_found_out(zone: int) ->
         Reader(source).pages(Pass(proves_filter=True))
 
 
+def test_a_wrong_zone_is_found_out_where_ids_alone_are_refused() -> None:
+    source = of_ids(range(1, 10))
+    source.zone = 2
+    source.refuses = ["fields"]
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(proves_filter=True))
+
+
 def test_the_filter_is_proved_by_one_request() -> None:
     source = of_ids(range(1, 201), updated_at="2026-01-01T00:00:00.700+00:00")
     Reader(source).pages(Pass(proves_filter=True))

@@ -213,3 +213,13 @@ def test_something_comes_every_hundred_parents_although_their_lists_are_empty() 
     pages = users.pages()
     assert len([page for page in pages if page.covers is not None]) >= 10
     assert len(pages) >= 1_000
+
+
+def test_where_ids_alone_are_refused_parents_are_read_in_full() -> None:
+    users = Users(dict.fromkeys(range(1, 301), 1))
+    users.users.refuses = ["fields"]
+    users.lists.pop(7)
+    users.before = lambda *_: users.users.records.pop(7, None) and None
+    assert users.rows() == users.all_rows
+    refused = [query for query in users.users.queries if "fields" in query]
+    assert len(refused) <= 4, "it is asked for again and again"
