@@ -88,10 +88,10 @@ def play(scenario: Scenario) -> Outcome:
         player = _Player(scenario, sandbox, life, destination, outcome)
         for plan in scenario.syncs:
             player.play(plan, is_last=plan is scenario.syncs[-1])
+        quiet = replace(scenario.syncs[-1], pause_hours=0.0, edits_before=0)
+        if destination.goes_on and not outcome.counts["refused instances"]:
+            player.play(quiet, is_last=True)
         if not outcome.counts["refused instances"]:
-            quiet = replace(scenario.syncs[-1], pause_hours=0.0, edits_before=0)
-            if destination.goes_on:
-                player.play(quiet, is_last=True)
             destination.compare(life.deleted)
             if scenario.is_quiet_in_the_end:
                 player.play(quiet, is_last=True)
@@ -158,8 +158,6 @@ class _Player:
             due = self.destination.due(list_, plan)
             cap = self.sandbox.dialect.page_caps.get(resource, self.sandbox.dialect.page_cap)
             most = due // cap + (4 if due < 3 * cap else due // cap + 6)
-            # proofs that columns come alone as they do in full
-            most += 3 * self.scenario.selects_columns
             requests = len(self.sandbox.requests_for(resource))
             if requests > most:
                 self.outcome.broken.append(
