@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from pyrate_limiter.abstracts.bucket import BucketFactory
+
+from source_coupa.config import SANDBOX_VARIABLE
+
+os.environ[SANDBOX_VARIABLE] = "1"
 
 
 @pytest.fixture(scope="session", autouse=True)

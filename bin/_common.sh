@@ -1,11 +1,10 @@
 # Sourced by the scripts in bin/: finds a Python and makes the environments they run in.
 set -euo pipefail
 
-root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+# allows http://localhost as instance URL
+export SOURCE_COUPA_SANDBOX=1
 
-# Airbyte's own model of metadata.yaml. Outside the lock, because its declared dependencies and its bound on Python
-# belong to a client library that the model does not use.
-metadata_model="airbyte-connector-models==0.1.12"
+root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 
 fail() {
     printf 'error: %s\n' "$*" >&2
@@ -37,7 +36,7 @@ stamp_of() {
         "$python" -c 'import hashlib, sys; print(hashlib.sha256(sys.stdin.buffer.read()).hexdigest())'
 }
 
-# make_environment FOLDER NEWEST FILE...: makes the environment FOLDER anew if one of FILEs changed since it was made.
+# make_environment FOLDER NEWEST FILE...: makes the environment FOLDER again if one of FILEs changed since it was made.
 # Calls install_FOLDER (dot left out, - as _) to fill it.
 make_environment() {
     local name="$1" newest="$2" python stamp install
@@ -53,30 +52,41 @@ make_environment() {
     printf '%s\n' "$stamp" >"$root/$name/stamp"
 }
 
-# pip_install NAME ARGUMENT...: nothing is resolved here, the lists hold every package with its exact version.
+# pip_install NAME ARGUMENT...: nothing is resolved here.
 pip_install() {
     local name="$1"
     shift
     "$root/$name/bin/python" -m pip --disable-pip-version-check --no-input install -qq --no-deps "$@" >&2
 }
 
+# install_list NAME LIST ARGUMENT...: the lists hold every package with its exact version and its hashes.
+install_list() {
+    local name="$1" list="$2"
+    shift 2
+    pip_install "$name" --require-hashes -r "$root/$list" "$@"
+}
+
 install_venv() {
-    pip_install .venv -r "$root/requirements-dev.txt" &&
-        pip_install .venv --ignore-requires-python "$metadata_model" &&
+    install_list .venv requirements-dev.txt &&
+        install_list .venv requirements-metadata.txt --ignore-requires-python &&
         pip_install .venv --no-build-isolation -e "$root"
 }
 
 install_venv_sync() {
-    pip_install .venv-sync -r "$root/sync/requirements.txt"
+    install_list .venv-sync sync/requirements.txt
 }
 
 install_venv_benchmark() {
-    pip_install .venv-benchmark -r "$root/requirements-benchmark.txt"
+    install_list .venv-benchmark requirements-benchmark.txt
+}
+
+install_venv_audit() {
+    install_list .venv-audit requirements-audit.txt
 }
 
 # The connector, the tests and the sandbox.
 make_venv() {
-    make_environment .venv 13 pyproject.toml requirements-dev.txt
+    make_environment .venv 13 pyproject.toml requirements-dev.txt requirements-metadata.txt
 }
 
 # PyAirbyte, which does not support Python 3.13.
@@ -87,4 +97,9 @@ make_venv_sync() {
 # What the connector needs, and the readers that it is compared with.
 make_venv_benchmark() {
     make_environment .venv-benchmark 13 requirements-benchmark.txt
+}
+
+# What looks up known vulnerabilities.
+make_venv_audit() {
+    make_environment .venv-audit 13 requirements-audit.txt
 }

@@ -31,12 +31,15 @@ from airbyte_cdk.test.state_builder import StateBuilder
 
 from source_coupa import SourceCoupa
 from source_coupa.components.retriever import shared_capabilities
+from source_coupa.config import SANDBOX_VARIABLE
 from source_coupa.oauth import shared_store
 from source_coupa.run import command
 from source_coupa.transport.instance import instance_of
 
-
 from .sandbox import Record, Sandbox
+
+# also where bin/ does not say so
+os.environ[SANDBOX_VARIABLE] = "1"
 
 # the tests of behaviour read these; test_all_streams reads every stream
 ALL_STREAMS = ("users", "expenses", "expense_lines", "invoices")

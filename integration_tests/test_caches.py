@@ -92,6 +92,7 @@ SCHEMAS = {
             {"id": 6, "at": "2024-03-10T12:30:00.25+05:30", "note": "kept", "count": "12"},
         ),
     ),
+    "mixed": (batch({"id": INTEGER, "note": TEXT, "count": WHOLE}, {"id": 1, "count": "\0"}),),
     "fields": (batch({"id": INTEGER, **dict.fromkeys(list(FIELDS)[1:], TEXT)}, FIELDS),),
     "widened": (
         batch(
@@ -236,6 +237,16 @@ def test_what_does_not_fit_is_told_with_its_place_and_kept_aside(stored: Stored)
     ]
     assert meta[3] == {"undeclared": {"note_2": "new"}}
     assert meta[4] == {}
+
+
+def test_a_value_is_told_once_even_if_it_has_a_nul_too(stored: Stored) -> None:
+    places = [
+        sentence for sentence in stored.said["mixed"] if "orders.count of record 1 is" in sentence
+    ]
+    assert len(places) == 1
+    [row] = stored.rows("mixed", "id, count, _airbyte_meta")
+    assert row["count"] is None
+    assert row["_airbyte_meta"]["changes"][0]["field"] == "count"
 
 
 def test_each_field_has_a_column_of_its_own_whatever_its_name(stored: Stored) -> None:

@@ -118,6 +118,7 @@ def test_a_user_without_rights_is_told_which_are_missing(
 
 
 def test_the_demo_drops_no_schema_but_its_own(tmp_path: Path, server: PostgresServer) -> None:
+    server.run("DROP SCHEMA IF EXISTS sandbox CASCADE")
     server.run("CREATE SCHEMA sandbox; CREATE TABLE sandbox.kept AS SELECT 1 AS id")
     run = run_sync(tmp_path, "--database", server.address())
     assert run.returncode == 1

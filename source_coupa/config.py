@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -21,10 +22,17 @@ from pydantic import (
 
 from source_coupa.errors import config_error
 
+SANDBOX_VARIABLE = "SOURCE_COUPA_SANDBOX"
+"""The environment variable that allows instance URLs of a sandbox: `http://localhost:<port>` and
+addresses of machines. Otherwise, settings could send credentials into the network of whoever runs
+the connector for others."""
+
 _LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _INSTANCE_URL = re.compile(
     rf"(?:https://(?P<name>{_LABEL}(?:\.{_LABEL})+)|http://localhost(?=:))(?::(?P<port>[0-9]{{1,5}}))?"
 )
+_PUBLIC_NAME = re.compile(r".*\.(?!localhost$)(?:[a-z]{2,}|xn--[a-z0-9-]+)")
+"""A name that is no address of a machine and does not mean this one."""
 _LONGEST_NAME = 253
 _HIGHEST_PORT = 65_535
 _SCOPES = r"^[A-Za-z0-9_.:, -]*$"
@@ -133,6 +141,9 @@ class CoupaConfig(BaseModel):
         match = _INSTANCE_URL.fullmatch(value)
         if match is None:
             raise ValueError("not the address of a host")
+        is_public = match["name"] is not None and _PUBLIC_NAME.fullmatch(match["name"])
+        if not is_public and not os.environ.get(SANDBOX_VARIABLE):
+            raise ValueError("an address within a network, at which no Coupa instance is")
         if len(match["name"] or "") > _LONGEST_NAME or int(match["port"] or 0) > _HIGHEST_PORT:
             raise ValueError("no such address can exist")
         return value

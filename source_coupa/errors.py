@@ -18,6 +18,8 @@ from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from urllib3.exceptions import LocationParseError, ProxySchemeUnknown
 
+from source_coupa.redaction import quoted
+
 CLIENT_PAGE = "Setup > Oauth2/OpenID Connect Clients"
 """Where an administrator finds the OAuth clients in Coupa."""
 
@@ -25,6 +27,8 @@ _BARRED = (400, 401, 403, 406, 451)
 """Statuses of web pages that bar the way; others can be those of a server that is not Coupa."""
 
 _HTML = (b"<!doctype html", b"<html", b"<head", b"<body")
+
+_PLAIN_HOST = re.compile(r"[a-z0-9-]{1,30}(\.[a-z0-9-]{1,30}){1,5}", re.ASCII)
 
 _ERROR_CODE = re.compile("[a-z_]{1,40}")
 """Anything else in the place of an OAuth error code is not shown: it may quote the request."""
@@ -162,6 +166,13 @@ def sign_in_opens_nothing(host: str, scopes: Sequence[str]) -> AirbyteTracedExce
     )
 
 
+def start_date_ahead() -> AirbyteTracedException:
+    return config_error(
+        "The start date lies in the future, so that no record would come: choose one that has "
+        "passed, or none."
+    )
+
+
 def unknown_stream(name: str) -> AirbyteTracedException:
     return config_error(
         f"Stream {name} does not exist in this version of the connector: refresh the schema of the "
@@ -283,16 +294,17 @@ def token_not_accepted(host: str, scope: str) -> AirbyteTracedException:
 
 
 def redirected(host: str, response: requests.Response) -> AirbyteTracedException:
-    """Explains a 3xx answer. Only the host of its target is shown: path and query may hold what is
-    nobody's business."""
+    """Explains a 3xx response. Only the host of its target is shown, if it is a plain one: the rest
+    may hold what is nobody's business."""
     try:
-        target = urlsplit(response.headers.get("Location", "")).hostname
+        target = urlsplit(response.headers.get("Location", "")).hostname or ""
     except ValueError:
-        target = None
+        target = ""
+    is_plain = _PLAIN_HOST.fullmatch(target) and quoted(target) == target
     return config_error(
-        f"{host} redirects to {target or 'another page'}, where the connector does not follow: "
-        "enter the address under which Coupa itself answers as the instance URL, not that of a "
-        "login page or proxy."
+        f"{host} redirects to {target if is_plain else 'another page'}, where the connector "
+        "does not follow: enter the address under which Coupa itself answers as the instance URL, "
+        "not that of a login page or proxy."
     )
 
 

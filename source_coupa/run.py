@@ -14,16 +14,18 @@ from typing import NoReturn
 from airbyte_cdk.entrypoint import AirbyteEntrypoint, launch
 from airbyte_cdk.exception_handler import init_uncaught_exception_handler
 from airbyte_cdk.logger import PRINT_BUFFER
-from airbyte_cdk.models import ConfiguredAirbyteCatalog
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.protocol.heartbeat import every
 from source_coupa.protocol.state import read_state
-from source_coupa.source import SourceCoupa
+from source_coupa.source import NO_STREAMS, SourceCoupa
+
+_NO_COMMAND = (
+    "error: no command: use spec, check, discover or read, for example "
+    "`source-coupa check --config config.json`."
+)
 
 SECONDS_PER_FLUSH = 1.0
-
-_NO_STREAMS = ConfiguredAirbyteCatalog(streams=[])
 
 
 def run() -> None:
@@ -42,8 +44,12 @@ def command(args: Sequence[str]) -> None:
 
     Raises:
         AirbyteTracedException: if it failed; the process's excepthook tells it as a message.
+        SystemExit: if the arguments are wrong, which the error output then tells.
     """
     args = list(args)
+    if AirbyteEntrypoint.parse_args(args).command is None:
+        print(_NO_COMMAND, file=sys.stderr)
+        sys.exit(2)
     init_uncaught_exception_handler(logging.getLogger("airbyte"))
     config_path = AirbyteEntrypoint.extract_config(args)
     catalog_path = AirbyteEntrypoint.extract_catalog(args)
@@ -51,7 +57,7 @@ def command(args: Sequence[str]) -> None:
     try:
         source = SourceCoupa(
             # without streams where none is read
-            catalog=SourceCoupa.read_catalog(catalog_path) if catalog_path else _NO_STREAMS,
+            catalog=SourceCoupa.read_catalog(catalog_path) if catalog_path else NO_STREAMS,
             config=SourceCoupa.read_config(config_path) if config_path else None,
             state=read_state(state_path) if state_path else None,
             config_path=config_path,

@@ -18,6 +18,7 @@ from airbyte_cdk.models import (
     AirbyteLogMessage,
     AirbyteMessage,
     AirbyteStateMessage,
+    AirbyteStreamStatus,
     ConfiguredAirbyteCatalog,
     FailureType,
     Level,
@@ -29,6 +30,7 @@ from airbyte_cdk.sources.declarative.concurrent_declarative_source import (
     ConcurrentDeclarativeSource,
 )
 from airbyte_cdk.sources.declarative.models.declarative_component_schema import HTTPAPIBudget
+from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_message
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
@@ -40,8 +42,9 @@ from source_coupa.protocol import settings_file
 from source_coupa.protocol.catalog import describe, schema_of
 from source_coupa.protocol.config_update import hand_back
 from source_coupa.protocol.failure_report import told_once
+from source_coupa.protocol.files import read_json, read_settings
 from source_coupa.protocol.heartbeat import every
-from source_coupa.protocol.state import bookmarks
+from source_coupa.protocol.state import AHEAD, bookmarks
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import PAGE_SIZE
 from source_coupa.streams import StreamRow, stream_rows
@@ -63,6 +66,8 @@ SECONDS_PER_TICK = 20.0
 """From one look at how long nothing was printed to the next."""
 
 _DISCOVER_RETRY_WAITS = (1.0, 2.0, 5.0)
+
+NO_STREAMS = ConfiguredAirbyteCatalog(streams=[])
 
 _T = TypeVar("_T")
 
@@ -107,6 +112,31 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         )
         self._definitions = {stream["name"]: stream for stream in self.resolved_manifest["streams"]}
 
+    @staticmethod
+    def read_config(config_path: str) -> dict[str, Any]:
+        """See `read_settings`."""
+        return read_settings(config_path)
+
+    @classmethod
+    def read_catalog(cls, catalog_path: str) -> ConfiguredAirbyteCatalog:
+        """The configured catalog in a file.
+
+        Raises:
+            AirbyteTracedException: `config_error` if it holds none.
+        """
+        try:
+            return super().read_catalog(catalog_path)
+        except ValueError:
+            # the CDK's words show what is in the file
+            raise errors.config_error(
+                f"The file {catalog_path} holds no configured catalog: pass one with the streams "
+                "to read, each with its sync mode and destination sync mode."
+            ) from None
+
+    @staticmethod
+    def _read_json_file(file_path: str) -> Any:
+        return read_json(file_path)
+
     def _migrate_and_transform_config(
         self, config_path: str | None, config: Mapping[str, Any] | None
     ) -> Mapping[str, Any] | None:
@@ -126,6 +156,8 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         Raises:
             AirbyteTracedException: `config_error` saying which setting is wrong.
         """
+        if not self._config:
+            config = self._migrate_and_transform_config(self._config_path, config) or config
         configured = super().configure(config, temp_dir)
         settings = CoupaConfig.parse(configured)
         entered = _without_nulls(configured)
@@ -136,6 +168,9 @@ class SourceCoupa(ConcurrentDeclarativeSource):
     def check(self, logger: logging.Logger, config: Mapping[str, Any]) -> AirbyteConnectionStatus:
         """Proves within `CHECK_SECONDS` that at least one stream can be read, or says why not."""
         try:
+            source = self._for(config)
+            if source is not self:
+                return source.check(logger, source._config)
             within(CHECK_SECONDS, lambda: self._check_access(logger))
         except AirbyteTracedException as error:
             return AirbyteConnectionStatus(status=Status.FAILED, message=error.message)
@@ -155,6 +190,9 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             AirbyteTracedException: if that cannot be found out; a stream is never left out for
                 another reason than a refused scope.
         """
+        source = self._for(config)
+        if source is not self:
+            return source.discover(logger, source._config)
         gate = self._gate(_DISCOVER_RETRY_WAITS)
         opened = gate.open_streams()
         self._log_closed_streams(logger, {stream.name for stream in opened})
@@ -181,19 +219,23 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             AirbyteTracedException: at the end if a stream failed, or at once if a state is not one
                 of this connector.
         """
+        source = self._for(config, catalog, state)
+        if source is not self:
+            yield from source.read(logger, source._config, catalog, state)
+            return
         rows = [row for row in self._rows if row.name in self._definitions]
         known = {row.name for row in rows}
         settings = CoupaConfig.parse(self._config)
+        _refuse_start_ahead(settings)
         clock = instance_of(settings).clock
         states = bookmarks(state or [], rows, clock.now())
         schemas = {row.name: schema_of(row) for row in rows}
         plans = plan(catalog, states, rows, schemas, settings)
         unknown = [
-            errors.unknown_stream(configured.stream.name).as_airbyte_message(
-                StreamDescriptor(name=configured.stream.name)
-            )
+            message
             for configured in catalog.streams
-            if configured.stream.name not in known
+            if (name := configured.stream.name) not in known
+            for message in _failed(errors.unknown_stream(name), name)
         ]
         self.resolved_manifest["streams"][:] = [
             self._list_definition(list_plan, list_plan.selection(schemas)) for list_plan in plans
@@ -204,6 +246,25 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         messages = self._concurrent_source.read(streams) if streams else ()
         with every(SECONDS_PER_TICK, self._tick):
             yield from told_once(chain(unknown, FanOut(plans, clock).messages(messages)))
+
+    def _for(
+        self,
+        config: Mapping[str, Any],
+        catalog: ConfiguredAirbyteCatalog = NO_STREAMS,
+        state: list[AirbyteStateMessage] | None = None,
+    ) -> SourceCoupa:
+        """This source, or one for `config` if this one was made with other settings or none.
+
+        Raises:
+            AirbyteTracedException: `config_error` saying which setting is wrong.
+        """
+        if self._config:
+            with suppress(AirbyteTracedException):
+                if CoupaConfig.parse(config) == CoupaConfig.parse(self._config):
+                    return self
+        source = SourceCoupa(catalog, config, state, self._config_path)
+        CoupaConfig.parse(source._config)
+        return source
 
     def streams(self, config: Mapping[str, Any]) -> list[Any]:
         """The streams of the manifest; while a read goes on, one for each list.
@@ -240,6 +301,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         self._message_repository.emit_message(AirbyteMessage(type=Type.LOG, log=tick))
 
     def _check_access(self, logger: logging.Logger) -> None:
+        _refuse_start_ahead(CoupaConfig.parse(self._config))
         gate = self._gate(())
         opened = gate.open_streams()
         self._log_closed_streams(logger, {stream.name for stream in opened})
@@ -298,6 +360,19 @@ class SourceCoupa(ConcurrentDeclarativeSource):
                     f"Stream {stream.name} is not available: the OAuth client lacks the scope "
                     f"{needs}."
                 )
+
+
+def _refuse_start_ahead(settings: CoupaConfig) -> None:
+    """Raises a `config_error` if no record could be new enough to come."""
+    now = instance_of(settings).clock.now()
+    if settings.start_date is not None and settings.start_date > now + AHEAD:
+        raise errors.start_date_ahead()
+
+
+def _failed(error: AirbyteTracedException, stream: str) -> tuple[AirbyteMessage, AirbyteMessage]:
+    descriptor = StreamDescriptor(name=stream)
+    status = status_message(descriptor, AirbyteStreamStatus.INCOMPLETE)
+    return error.as_airbyte_message(descriptor), status
 
 
 def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:

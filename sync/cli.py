@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from sync import report, sandbox
+from sync.caches.columns import view_of
+from sync.comparison import differences
 from sync.destinations import Destination, destination_of
 from sync.errors import SyncError
 from sync.plain import plain
@@ -26,7 +28,6 @@ from sync.settings import (
     without_secrets,
 )
 from sync.streams import named_streams
-from sync.views import view_of
 
 if TYPE_CHECKING:
     from sync import client
@@ -186,7 +187,7 @@ def _sync_again(
     _tell_edits(console, {name: edits[name] for name in coupa.streams if name in edits})
     second = _sync(console, coupa, "Second sync")
     if demo:
-        _compare(console, coupa, edits)
+        _compare(console, coupa, demo, edits)
     console.print(_READ_AGAIN)
     return second
 
@@ -207,16 +208,15 @@ def _tell_edits(console: Console, edits: dict[str, sandbox.Edited]) -> None:
 
 
 def _compare(
-    console: Console,
-    coupa: client.Client,
-    edits: dict[str, sandbox.Edited],
+    console: Console, coupa: client.Client, demo: sandbox.Sandbox, edits: dict[str, sandbox.Edited]
 ) -> None:
-    """Says that the sync brought the edited and added records and no other change.
+    """Says that the sync brought the edited and added records and no other change, and that the
+    tables hold every value of the sandbox.
 
     Raises:
         SyncError: if it did not.
     """
-    total = 0
+    total = changed = 0
     for stream in coupa.streams:
         expected = edits[stream].edited | edits[stream].added
         came = coupa.changed_ids(stream)
@@ -226,8 +226,19 @@ def _compare(
                 f"{len(expected)}: {len(expected - came)} of them are missing and "
                 f"{len(came - expected)} are others."
             )
-        total += len(came)
-    console.print(f"All {total} records that were edited or added came.", style="green")
+        records = demo.records(stream)
+        found = list(differences(records, coupa.query(f'SELECT * FROM "{stream}"')))
+        if found:
+            raise SyncError(
+                f"The table {stream} differs from the sandbox in {len(found)} records: {found[0]}."
+            )
+        changed += len(came)
+        total += len(records)
+    console.print(
+        f"All {changed} records that were edited or added came, and the tables hold every value "
+        f"of the {total:,} records in the sandbox.",
+        style="green",
+    )
 
 
 def _query(coupa: client.Client, schema: str, result: client.SyncResult) -> str | None:

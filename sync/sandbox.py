@@ -67,14 +67,22 @@ class Sandbox:
             for stream, (edited, added) in EDITS.items()
         }
 
-    def _ids(self, call: str, resource: str, count: int) -> frozenset[int]:
-        request = urllib.request.Request(
-            f"{self.url}/_sandbox/{call}",
-            data=json.dumps({"resource": resource, "count": count}).encode(),
-            method="POST",
+    def records(self, stream: str) -> list[dict[str, Any]]:
+        """The records of a stream as they are now."""
+        found: list[dict[str, Any]] = self._call(
+            "records", {"resource": RESOURCE_OF_STREAM[stream]}
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return frozenset(json.load(answer)["ids"])
+        return found
+
+    def _ids(self, call: str, resource: str, count: int) -> frozenset[int]:
+        return frozenset(self._call(call, {"resource": resource, "count": count})["ids"])
+
+    def _call(self, call: str, arguments: dict[str, Any]) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/_sandbox/{call}", data=json.dumps(arguments).encode(), method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
 
 
 @contextmanager

@@ -7,14 +7,9 @@ from typing import Any
 
 import sqlalchemy
 
-from sync.caches.columns import column_of, is_amount, is_day
+from sync.caches.columns import column_of, is_amount, is_day, view_of
 from sync.changes import columns_of
 from sync.destinations import Destination
-
-
-def view_of(stream: str) -> str:
-    """The view beside the table of a stream."""
-    return f"{stream}_typed"
 
 
 def make_view(

@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
+from pathlib import Path
 from types import SimpleNamespace
 from typing import IO, Any
 
+import backoff._sync
 import pytest
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
+from airbyte_cdk.sources.streams.http import rate_limiting
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.harness import forget_shared_parts
@@ -22,6 +25,17 @@ from source_coupa.oauth import authorization_code, endpoint, scope_gate, tokens
 from source_coupa.reading import division, id_ranges
 from source_coupa.transport import instance, scheduler
 from source_coupa.transport.clock import Clock
+
+FAST = ("reading", "tables", "transport", "oauth", "protocol", "records")
+"""Folders of tests that drive one room of the connector directly."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the fast tests by their folder."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).parts[0] in FAST:
+            item.add_marker(pytest.mark.fast)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -67,7 +81,7 @@ class Waits:
 
 
 class FakeClock(Clock):
-    """A clock whose waits take no time and whose present is that of the test, if these are given."""
+    """A clock whose waits take no time and whose present is the test's, if these are given."""
 
     def __init__(self) -> None:
         self.waits: Waits | None = None
@@ -97,13 +111,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> FakeClock:
 
 @pytest.fixture
 def waits(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Waits:
-    """Lets retries of the connector wait no time. The request budget and the sandbox keep their
-    real clocks."""
+    """Lets retries of the connector and of the CDK wait no time. The request budget and the
+    sandbox keep their real clocks."""
     clock.waits = Waits()
     module = SimpleNamespace(
         **{**vars(time), "sleep": clock.waits.sleep, "monotonic": clock.waits.monotonic}
     )
-    for sleeper in (authorization_code, endpoint, tokens, scope_gate):
+    # the CDK's are those of the Builder edition
+    cdk = (rate_limiting, backoff._sync)
+    for sleeper in (authorization_code, endpoint, tokens, scope_gate, *cdk):
         monkeypatch.setattr(sleeper, "time", module)
     return clock.waits
 

@@ -30,16 +30,19 @@ MESSENGERS = frozenset({"AirbyteTracedException", "AirbyteConnectionStatus"})
 PASSED_ON = frozenset(
     {
         ("config.py", "f'{_ADVICE[field]}.'"),
+        ("connection.py", "resolution.error_message"),
         ("errors.py", "sentence"),
+        ("fan_out.py", "trace.error.message"),
         ("errors.py", "failure.message or ''"),
-        ("tokens.py", "self._hopeless"),
-        ("retriever.py", "self._unusable"),
-        ("retriever.py", "sentence"),
+        ("fan_out.py", "trace.error.message"),
+        ("connection.py", "resolution.error_message"),
         ("source.py", "error.message"),
+        ("tokens.py", "self._hopeless"),
     }
 )
 """(module, argument) of calls whose sentence is read elsewhere: from `_ADVICE`, from the callers of
-`errors.py`, from the manifest, from the error that ended a token request, a slice or a `check`."""
+`errors.py`, from the manifest, from the error that ended a token request, a list or
+a `check`."""
 
 
 def all_sentences() -> list[str]:

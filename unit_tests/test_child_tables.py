@@ -15,26 +15,19 @@ from random import Random
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import AirbyteStateMessage, FailureType
+from airbyte_cdk.models import AirbyteStateMessage
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
-from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import final_states, records_by_stream, run_read
 from integration_tests.sandbox import Record, RequestRecord, Sandbox, interesting_dialects
-from source_coupa.tables.rows import Rows
+from source_coupa.reading.field_selection import MOST_PROOFS
 
 from .conftest import Present
 from .truth import COMPLETE, UNLIMITED, instant, last_status, messages_of, truth_of
 
-pytestmark = pytest.mark.usefixtures("no_budget")
+pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "integrations" / "sources" / "coupa.md"
-
-OUT_OF_ORDER = (
-    "Coupa does not list /api/invoices in order of id, so that records could be missed: the stream "
-    "was stopped."
-)
-
 
 INVOICE_TABLES = ("invoice_lines", "invoice_line_allocations", "invoice_charges")
 
@@ -114,7 +107,7 @@ def test_rows_are_whole_where_the_list_alone_would_not_be(
     ) as sandbox:
         assert_whole(read(sandbox, "invoice_lines"), sandbox, "invoice_lines")
         asked = [r.query["fields"] for r in sandbox.requests_for("invoices") if "fields" in r.query]
-        assert len([fields for fields in asked if "invoice_lines" in fields]) == 1
+        assert len([fields for fields in asked if "invoice_lines" in fields]) <= MOST_PROOFS
 
 
 @pytest.mark.parametrize("name", [name for name in interesting_dialects() if "token" not in name])
@@ -123,12 +116,13 @@ def test_each_dialect_brings_all_rows_or_says_why_not(present: Present, name: st
     with invoices(present, dialect=dialect) as sandbox:
         output = read(sandbox, "invoice_lines")
         if messages := messages_of(output):
-            assert "ignored" in name or name == "updated_at refused"
+            assert "order_by=id ignored" in name or "id ranges" in name
             assert any("the stream was stopped" in m or "HTTP 400" in m for m in messages)
             assert last_status(output, "invoice_lines") != COMPLETE
-        elif name == "times in one zone per answer":
+        elif name in ("times in one zone per answer", "updated_at ignored"):
+            # times are printed in another way, or the list is read again without the filter
             rows = records_by_stream(output)["invoice_lines"]
-            assert sorted(row["id"] for row in rows) == sorted(truth(sandbox, "invoice_lines"))
+            assert {row["id"] for row in rows} == truth(sandbox, "invoice_lines").keys()
         else:
             assert_whole(output, sandbox, "invoice_lines")
 
@@ -258,18 +252,6 @@ def underscored_time(record: Record) -> Record:
     return {"updated_at": record["updated-at"]}
 
 
-def test_records_without_rows_are_compared_with_their_window_too(present: Present) -> None:
-    dialect = UNLIMITED.but(updated_at_filter="ignored")
-    with invoices(present, 60, dialect=dialect) as sandbox:
-        for id in sandbox.tables["invoices"].ids():
-            sandbox.tables["invoices"].edit(id, {"invoice-lines": []}, touch=False)
-        output = read(sandbox, "invoice_lines")
-        assert (
-            "Coupa does not apply the filter on updated_at to /api/invoices, so that changes "
-            "cannot be told: the stream was stopped." in messages_of(output)
-        )
-
-
 def test_a_list_that_a_filter_cuts_off_is_told_in_the_log(present: Present) -> None:
     kept = {"invoices": frozenset({"id", "updated-at", "invoice-number"})}
     with invoices(present, 30, dialect=UNLIMITED.but(response_filter=kept)) as sandbox:
@@ -279,70 +261,3 @@ def test_a_list_that_a_filter_cuts_off_is_told_in_the_log(present: Present) -> N
             "Records of /api/invoices come without invoice-lines: if they should have some, a "
             "default API response filter in Coupa may cut them off."
         ]
-
-
-def rows(path: str = "order-lines", parent: str = "order", need_ids: bool = True) -> Rows:
-    return Rows(resource="orders", path=path, parent=parent, need_ids=need_ids)
-
-
-@pytest.mark.parametrize("value", [{"id": 1}, "1", 1, [{"id": 1}, 2], [[{"id": 1}]]])
-def test_a_list_in_another_form_is_an_error(value: object) -> None:
-    with pytest.raises(AirbyteTracedException) as caught:
-        rows().of({"id": 1, "updated-at": "2026-01-01T00:00:00Z", "order-lines": value})
-    assert caught.value.message == (
-        "Coupa sent order-lines of /api/orders in another form than a list of objects: the stream "
-        "was stopped."
-    )
-    assert caught.value.failure_type == FailureType.system_error
-
-
-def test_a_row_without_its_key_is_an_error() -> None:
-    order = {"id": 1, "updated-at": None, "order-lines": [{"id": 5}, {"description": "no id"}]}
-    with pytest.raises(AirbyteTracedException) as caught:
-        rows().of(order)
-    assert caught.value.message is not None
-    assert caught.value.message.startswith(
-        "Records of /api/orders come without order-lines.id: a default API response filter in "
-        "Coupa cuts it off."
-    )
-    assert len(rows(need_ids=False).of(order)) == 2
-
-
-def test_a_row_without_the_id_of_the_outer_object_is_an_error() -> None:
-    order = {"id": 1, "updated-at": None, "order-lines": [{"taxes": [{"id": 5}]}]}
-    with pytest.raises(AirbyteTracedException, match=r"come without order-lines\.id: "):
-        rows("order-lines.taxes").of(order)
-
-
-@pytest.mark.parametrize("value", [None, []])
-def test_empty_lists_give_no_rows(value: object) -> None:
-    assert rows().of({"id": 1, "updated-at": None, "order-lines": value}) == []
-
-
-def test_fields_of_a_row_that_have_the_name_of_an_added_one_are_not_lost() -> None:
-    line = {"id": 5, "order-id": 1, "list-position": 9, "order-updated-at": None, "position": 3}
-    (row,) = rows().of({"id": 1, "updated-at": "then", "order-lines": [line]})
-    assert row == {
-        "order_id": 1,
-        "order_updated_at": "then",
-        "list_position": 1,
-        "id": 5,
-        "list_position_2": 9,
-        "position": 3,
-    }
-
-
-@pytest.mark.parametrize(
-    ("outer", "columns"),
-    [
-        ("order-lines", {"order_line_id": 7, "order_line_position": 1}),
-        ("policies", {"policy_id": 7, "policy_position": 1}),
-        ("addresses", {"address_id": 7, "address_position": 1}),
-    ],
-)
-def test_rows_of_a_list_within_a_list_name_the_outer_object(
-    outer: str, columns: dict[str, int]
-) -> None:
-    order = {"id": 1, "updated-at": None, outer: [{"id": 7, "parts": [{"id": 8}]}]}
-    (row,) = rows(f"{outer}.parts").of(order)
-    assert row.items() >= columns.items()

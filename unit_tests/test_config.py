@@ -28,7 +28,7 @@ from integration_tests.harness import (
     run_read,
 )
 from integration_tests.sandbox import Sandbox
-from source_coupa.config import CoupaConfig
+from source_coupa.config import SANDBOX_VARIABLE, CoupaConfig
 
 SECRET = "s3cret-of-a-test"
 GOOD = {
@@ -42,7 +42,7 @@ URL = "Instance URL must be the https address of your Coupa instance"
 DATE = "Start date must be a date and time with time zone"
 LOOKBACK = "Look-back window must be a whole number of hours from 0 to 720"
 RATE = "Requests per second must be a whole number from 1 to 25"
-WORKERS = "Number of workers must be a whole number from 2 to 40"
+WORKERS = "Number of workers must be a whole number from 2 to 100"
 CLIENT_ID = "Client ID must be"
 CLIENT_SECRET = "Client secret must be"
 GRANT = "Grant type must be an object whose auth_type is"
@@ -89,7 +89,7 @@ REFUSED: dict[str, tuple[str, tuple[object, ...]]] = {
     ),
     "lookback_window_hours": (LOOKBACK, (*NO_NUMBERS, -1, 721, 10**30)),
     "requests_per_second": (RATE, (*NO_NUMBERS, 0, -1, 26, 10**30)),
-    "num_workers": (WORKERS, (*NO_NUMBERS, 0, 1, -5, 41, 10**30)),
+    "num_workers": (WORKERS, (*NO_NUMBERS, 0, 1, -5, 101, 10**30)),
 }
 REFUSED_CREDENTIALS: dict[str, tuple[str, tuple[object, ...]]] = {
     "refresh_token": (REFRESH_TOKEN, (MISSING, None, "", " ", 17, [SECRET], {"a": SECRET})),
@@ -194,6 +194,17 @@ HOSTILE_URLS = (
     "{{ config['client_secret'] }}",
 )
 
+OF_A_NETWORK = (
+    "http://localhost:8080",
+    "https://127.0.0.1",
+    "https://10.0.0.1:8443",
+    "https://169.254.169.254",
+    "https://2130706433.0",
+    "https://1.2.3.0x4",
+    "https://acme.localhost",
+    "https://coupa.5",
+)
+
 NORMAL_URLS = {
     "acme.coupahost.com": "https://acme.coupahost.com",
     " https://acme.coupahost.com \r\n": "https://acme.coupahost.com",
@@ -296,6 +307,20 @@ def test_an_instance_url_that_is_more_than_a_host_gets_no_request(
     assert (run.exit_code, run.errors, sent) == (0, [], [])
     assert run.connection_status["message"].startswith(URL)
     assert SECRET not in without_controls(run)
+
+
+@pytest.mark.parametrize("url", OF_A_NETWORK)
+def test_an_address_within_a_network_is_that_of_a_sandbox(
+    url: str, sent: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert CoupaConfig.parse({**GOOD, "instance_url": url})
+    monkeypatch.delenv(SANDBOX_VARIABLE)
+    run = check({**GOOD, "instance_url": url})
+    assert (run.exit_code, run.errors, sent) == (0, [], [])
+    assert run.connection_status["message"].startswith(URL)
+    for public in (*NORMAL_URLS, "https://10.0.0.1.coupahost.com"):
+        if NORMAL_URLS.get(public, public) == public and "localhost" not in public:
+            assert CoupaConfig.parse({**GOOD, "instance_url": public})
 
 
 @pytest.mark.parametrize("url", [*HOSTILE_URLS, *NORMAL_URLS], ids=ascii)

@@ -6,6 +6,8 @@ exit code 1. A stream that cannot be read keeps no other from completing.
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import re
 import socket
 import ssl
@@ -110,10 +112,10 @@ TOKEN_FAULTS: dict[str, tuple[Fault, str, FailureType]] = {
 }
 PAGE_FAULTS: dict[str, tuple[Fault, str, FailureType]] = {
     "403 json": (answer(403, "json"), rf"HTTP 403.*{CLIENT_PAGE}.*core.invoice.read", CONFIG),
-    "403 html": (answer(403, "html"), "or deselect the stream", CONFIG),
+    "403 html": (answer(403, "html"), IN_FRONT, CONFIG),
     "401": (answer(401, "{}"), r"does not accept them \(HTTP 401\): check in Coupa", CONFIG),
-    "404": (answer(404, "html"), "does not offer /api/invoices .*deselect the stream", CONFIG),
-    "405": (answer(405, "html"), "does not accept the request.*: sync again, and report", SYSTEM),
+    "404": (answer(404, "html"), "does not offer /api/invoices .*deselect its streams", CONFIG),
+    "405": (answer(405, "html"), "HTTP 405.*: the stream was stopped, try again", SYSTEM),
     "418": (answer(418, "html"), "HTTP 418.*: the stream was stopped, try again", SYSTEM),
     "204": (answer(204, "empty"), "HTTP 204.*: the stream was stopped, try again", SYSTEM),
     "206": (answer(206, "[]"), "HTTP 206.*: the stream was stopped, try again", SYSTEM),
@@ -463,6 +465,125 @@ def tls_server(folder: Path) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+@contextmanager
+def answering(reply: bytes) -> Iterator[int]:
+    """A server that answers whatever comes with these bytes, or ends the connection without any;
+    gives its port."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(4_096)
+                    connection.sendall(reply)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+OLD_TLS = b"\x15\x03\x02\x00\x02\x02\x46"
+"""An alert: protocol version."""
+
+
+@pytest.mark.parametrize(
+    ("reply", "sentence", "kind"),
+    [
+        (b"", UNREACHABLE, TRANSIENT),
+        (OLD_TLS, "offers no version of TLS that is safe: have TLS 1.2 or newer", CONFIG),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "does not speak TLS: check .* port", CONFIG),
+    ],
+    ids=["dropped handshake", "TLS 1.1", "no TLS"],
+)
+def test_a_handshake_that_fails(
+    reply: bytes, sentence: str, kind: FailureType, waits: Waits
+) -> None:
+    with answering(reply) as port:
+        error = failed_run(discover(settings(f"https://127.0.0.1:{port}")))
+    assert re.search(sentence, error["message"])
+    assert error["failure_type"] == kind.value
+
+
+@pytest.mark.parametrize(
+    ("status", "sentence", "kind"),
+    [
+        ("503 Service Unavailable", "The proxy on the way to .* did not connect: try", TRANSIENT),
+        ("407 Proxy Authentication Required", "proxy .* refused .* user and password", CONFIG),
+        ("403 Forbidden", "proxy on the way to .* refused the connection: let it pass", CONFIG),
+    ],
+)
+def test_a_proxy_that_does_not_connect(
+    status: str,
+    sentence: str,
+    kind: FailureType,
+    waits: Waits,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with answering(f"HTTP/1.1 {status}\r\n\r\n".encode()) as port:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        error = failed_run(discover(settings("https://acme.invalid")))
+    assert re.search(sentence, error["message"])
+    assert error["failure_type"] == kind.value
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"HTTPS_PROXY": "ftp://proxy:1"}, "address of the proxy is not valid: write it into"),
+        ({"HTTPS_PROXY": "http://"}, "address of the proxy is not valid: write it into"),
+        ({"HTTPS_PROXY": "http://a:b#c@proxy:1"}, "address of the proxy is not valid: write it"),
+        ({"HTTPS_PROXY": "socks5://127.0.0.1:9"}, "cannot use a SOCKS proxy: name an HTTP proxy"),
+        ({"REQUESTS_CA_BUNDLE": "/no/such/file"}, "REQUESTS_CA_BUNDLE .* cannot be read: correct"),
+        ({"CURL_CA_BUNDLE": "/no/such/file"}, "CURL_CA_BUNDLE names cannot be read: correct"),
+        ({"REQUESTS_CA_BUNDLE": __file__}, "REQUESTS_CA_BUNDLE .* cannot be read: correct the"),
+    ],
+    ids=str,
+)
+def test_an_environment_variable_that_is_wrong_is_named(
+    variables: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    with answering(b"") as port:
+        assert re.search(sentence, failed_check(settings(f"https://127.0.0.1:{port}")))
+
+
+def test_requests_name_the_connector_and_carry_no_cookies(sandbox: Sandbox) -> None:
+    sandbox.faults.add(
+        Fault("wrong_content_type", headers={"Set-Cookie": "session=1; Path=/"}, resource="users")
+    )
+    assert check(sandbox.config()).connection_status == {"status": "SUCCEEDED"}
+    assert run_read(sandbox, start_date=START_DATE).errors == []
+    for request in sandbox.requests:
+        assert re.fullmatch(r"source-coupa/\d+\.\d+\.\d+", request.headers["user-agent"])
+        assert "cookie" not in request.headers
+
+
+def test_a_token_in_a_response_without_end_is_refused(sandbox: Sandbox) -> None:
+    body = b'{"access_token": "t", "x": "' + b"x" * http.LARGEST_TOKEN + b'"}'
+    sandbox.faults.add(
+        Fault(
+            "status",
+            status=200,
+            body=gzip.compress(body),
+            resource="oauth",
+            headers={"Content-Encoding": "gzip"},
+        )
+    )
+    assert "a response of more than 1,000,000 bytes" in failed_check(sandbox.config())
 
 
 def test_a_certificate_that_cannot_be_verified(tmp_path: Path) -> None:

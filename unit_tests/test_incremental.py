@@ -1,21 +1,21 @@
 """A sync with state brings what changed since, and the state never promises more than was read.
 
 `updated_at[gt_or_eq]` starts at the state minus the look-back window, but never before the start
-date. The state is the newest change of the windows that were read to their ends, without a gap.
+date. The state is the newest change that was read, but never later than when the pass began.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from airbyte_cdk.models import AirbyteMessage, AirbyteStateMessage
+from airbyte_cdk.models import AirbyteStateMessage, FailureType
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import (
     ALL_STREAMS,
     RESOURCE_OF,
+    check,
     final_states,
     records_by_stream,
     run_read,
@@ -24,6 +24,7 @@ from integration_tests.harness import (
 from integration_tests.sandbox import Fault, LiveEdits, Record, RequestRecord, Sandbox
 
 from .conftest import Present, Waits
+from .failing import traces
 from .truth import (
     COMPLETE,
     INCOMPLETE,
@@ -175,69 +176,54 @@ def test_a_state_in_any_form_goes_on_from_its_instant(present: Present, cursor: 
         assert min(lower_bounds(sandbox)) == "2026-05-01T09:00:00Z"
 
 
-def test_a_window_that_fails_holds_the_state_back_and_nothing_else(
-    present: Present, waits: Waits
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_a_list_that_fails_in_its_middle_is_gone_on_with(
+    present: Present, waits: Waits, after: int
 ) -> None:
-    with Sandbox(ROWS, dialect=UNLIMITED, clock=present) as sandbox:
-        broken = "2025-09-18T00:00:00Z"
-        sandbox.faults.add(
-            Fault("status", resource="users", status=500, when=asks_from(broken)),
-        )
+    """What was read is not read again, what was not yet read comes, and nothing else fails."""
+    with Sandbox({**ROWS, "users": 200}, dialect=UNLIMITED, clock=present) as sandbox:
+        sandbox.faults.add(Fault("html_200", resource="users", when=is_later_page, after=after))
         first = run_read(sandbox)
-        read = records_by_stream(first)
-        statuses = {stream: last_status(first, stream) for stream in ALL_STREAMS}
-        assert statuses == {
+        assert {stream: last_status(first, stream) for stream in ALL_STREAMS} == {
             **dict.fromkeys(ALL_STREAMS, COMPLETE),
             "users": INCOMPLETE,
         }
-        edge = datetime(2025, 9, 18, tzinfo=timezone.utc)
-        for message in first.state_messages:
-            assert_not_past(message, "users", edge)
-        assert any(instant(record) > edge for record in read["users"]), "other windows go on"
+        assert "users" not in cursors(first)
         sandbox.faults.clear()
-        sandbox.requests.clear()
         present.pass_by(minutes=1)
         second = run_read(sandbox, state=final_states(first))
         assert messages_of(second) == []
-        union = {record["id"]: record for out in (first, second) for record in users_of(out)}
-        assert union == truth(sandbox, "users")
-        assert min(lower_bounds(sandbox)) < broken, "the resumed sync begins before the failure"
-        assert "none" not in lower_bounds(sandbox), "and not at the beginning"
+        read = [*users_of(first), *users_of(second)]
+        assert sorted(ids(read)) == sandbox.tables["users"].ids(), "each comes once"
+        assert {record["id"]: record for record in read} == truth(sandbox, "users")
 
 
-@pytest.mark.parametrize("after", [0, 1, 2])
-def test_a_window_that_fails_in_its_middle_holds_the_state_back(
-    present: Present, waits: Waits, after: int
-) -> None:
-    """All but one record carry one update time: one window has four pages."""
-    moment = present.now - timedelta(days=30)
-    with Sandbox({"invoices": 199}, dialect=UNLIMITED, spread=[moment], clock=present) as sandbox:
-        old = sandbox.tables["invoices"].add(
-            updated_at=moment - timedelta(days=300), created_at=moment - timedelta(days=300)
-        )
-        sandbox.faults.add(Fault("html_200", when=later_pages_around(moment), after=after))
-        first = run_read(sandbox, ["invoices"])
-        assert last_status(first, "invoices") == INCOMPLETE
-        assert cursors(first)["invoices"] == instant(truth(sandbox, "invoices")[old])
-        sandbox.faults.clear()
-        present.pass_by(minutes=1)
-        second = run_read(sandbox, ["invoices"], final_states(first))
-        assert messages_of(second) == []
-        read = [*records_by_stream(first)["invoices"], *records_by_stream(second)["invoices"]]
-        assert {record["id"]: record for record in read} == truth(sandbox, "invoices")
-
-
-def test_a_first_window_that_fails_leaves_no_state_past_the_beginning(
+def test_what_is_edited_between_two_halves_of_a_pass_is_not_lost(
     present: Present, waits: Waits
 ) -> None:
+    """The state of the whole pass is that of its first half."""
+    with Sandbox({"users": 200}, dialect=UNLIMITED, clock=present) as sandbox:
+        users = sandbox.tables["users"]
+        sandbox.faults.add(Fault("html_200", resource="users", when=is_later_page))
+        first = run_read(sandbox, ["users"], lookback_window_hours=0)
+        sandbox.faults.clear()
+        present.pass_by(hours=1)
+        early, late = ids(users_of(first))[0], users.ids()[-1]
+        users.edit(early, updated_at=present.now)
+        users.edit(late, updated_at=present.now)
+        present.pass_by(hours=1)
+        second = run_read(sandbox, ["users"], final_states(first), lookback_window_hours=0)
+        assert late in ids(users_of(second))
+        third = run_read(sandbox, ["users"], final_states(second), lookback_window_hours=0)
+        assert early in ids(users_of(third))
+
+
+def test_a_first_page_that_fails_leaves_no_state(present: Present, waits: Waits) -> None:
     with Sandbox({"users": 80}, dialect=UNLIMITED, clock=present) as sandbox:
-        sandbox.faults.add(
-            Fault("status", status=503, when=lambda r: "updated_at[gt_or_eq]" not in r.query)
-        )
+        sandbox.faults.add(Fault("status", status=503))
         first = run_read(sandbox, ["users"])
         assert last_status(first, "users") == INCOMPLETE
-        for message in first.state_messages:
-            assert_not_past(message, "users", datetime(2006, 1, 1, tzinfo=timezone.utc))
+        assert not cursors(first)
         sandbox.faults.clear()
         assert_whole(run_read(sandbox, ["users"], final_states(first)), sandbox, ["users"])
 
@@ -270,28 +256,42 @@ def test_a_sync_of_an_empty_table_finds_what_is_added_later(present: Present) ->
         ("2026-02-03T04:05:06.250Z", "2026-02-03T04:05:06Z"),
         ("2005-02-03T04:05:06Z", "2005-02-03T04:05:06Z"),
         ("2026-11-21T11:59:59Z", "2026-11-21T11:59:59Z"),
-        ("2030-01-01T00:00:00Z", None),
     ],
 )
 def test_nothing_that_changed_before_the_start_date_is_asked_for(
-    present: Present, start_date: str, floor: str | None
+    present: Present, start_date: str, floor: str
 ) -> None:
     with Sandbox({"users": 120}, dialect=UNLIMITED, clock=present) as sandbox:
         users = sandbox.tables["users"]
-        if floor is not None:
-            edge = datetime.fromisoformat(floor.replace("Z", "+00:00"))
-            users.add(updated_at=edge - timedelta(seconds=1))
-            on_edge = users.add(updated_at=edge)
+        edge = datetime.fromisoformat(floor.replace("Z", "+00:00"))
+        users.add(updated_at=edge - timedelta(seconds=1))
+        on_edge = users.add(updated_at=edge)
         output = run_read(sandbox, ["users"], start_date=start_date)
         assert messages_of(output) == []
         read = set(ids(records_by_stream(output).get("users", [])))
-        if floor is None:
-            assert not read
-            assert not sandbox.requests_for("users")
-            return
         assert read == {id for id, r in truth(sandbox, "users").items() if instant(r) >= edge}
         assert on_edge in read
         assert min(lower_bounds(sandbox)) == floor
+
+
+def test_a_start_date_ahead_is_refused(present: Present) -> None:
+    """Its state would hide all that changes until then."""
+    with Sandbox({"users": 20}, dialect=UNLIMITED, clock=present) as sandbox:
+        ahead = printed(present.now + timedelta(hours=20))
+        output = run_read(sandbox, ["users"], start_date=ahead)
+        (error,) = traces(output)
+        assert error.message.startswith("The start date lies in the future")
+        assert error.failure_type == FailureType.config_error
+        assert not list(sandbox.requests)
+        status = check(sandbox.config(start_date=ahead)).connection_status
+        assert status["status"] == "FAILED"
+        assert "start date lies in the future" in status["message"]
+
+
+def test_a_state_of_a_start_date_that_was_ahead_starts_over(present: Present) -> None:
+    with Sandbox({"users": 20}, dialect=UNLIMITED, clock=present) as sandbox:
+        state = users_since(printed(present.now + timedelta(hours=20)))
+        assert_whole(run_read(sandbox, ["users"], state), sandbox, ["users"])
 
 
 def test_the_look_back_stops_at_the_start_date(present: Present) -> None:
@@ -314,18 +314,8 @@ def test_a_start_date_moved_behind_the_state_wins(present: Present) -> None:
         assert min(lower_bounds(sandbox)) == "2026-08-01T00:00:00Z"
 
 
-def asks_from(start: str) -> Callable[[RequestRecord], bool]:
-    """Requests of the window that begins at `start`."""
-    return lambda request: request.query.get("updated_at[gt_or_eq]") == start
-
-
-def later_pages_around(moment: datetime) -> Callable[[RequestRecord], bool]:
-    """Requests for the second page and those after it, of the window that holds `moment`."""
-    text = printed(moment)
-    return lambda request: (
-        "id[gt]" in request.query
-        and request.query["updated_at[gt_or_eq]"] <= text < request.query["updated_at[lt]"]
-    )
+def is_later_page(request: RequestRecord) -> bool:
+    return "id[gt]" in request.query
 
 
 def users_of(output: EntrypointOutput) -> list[Record]:
@@ -339,15 +329,3 @@ def keep_newest(newest: dict[str, dict[int, Record]], output: EntrypointOutput) 
             known = newest[stream].get(record["id"])
             if known is None or instant(record) >= instant(known):
                 newest[stream][record["id"]] = record
-
-
-def assert_not_past(message: AirbyteMessage, stream: str, edge: datetime) -> None:
-    """A state of `stream` does not lie after `edge`."""
-    assert message.state is not None
-    state = message.state.stream
-    assert state is not None
-    if state.stream_descriptor.name != stream:
-        return
-    values = vars(state.stream_state)
-    if values:
-        assert datetime.strptime(values["updated_at"], "%Y-%m-%dT%H:%M:%S%z") <= edge

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, wait
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
-from functools import partial
-from typing import Any
 
 import pytest
 from airbyte_cdk.models import Type
@@ -16,11 +13,11 @@ from airbyte_cdk.models import Type
 from integration_tests.harness import configured_catalog, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Sandbox
 from source_coupa import SourceCoupa
-from source_coupa.reading.pages import PAGE_SIZE
-from source_coupa.transport import backpressure as backlog_module
-from source_coupa.transport.backpressure import Backlog
-from source_coupa.transport.scheduler import Fetchers
+from source_coupa.reading.id_ranges import PAGE_SIZE
+from source_coupa.transport import instance
+from source_coupa.transport.backpressure import Backpressure
 
+from .conftest import Waits
 from .truth import INCOMPLETE, UNLIMITED, assert_whole, ids, last_status, messages_of
 
 ROWS = 1_500
@@ -39,7 +36,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def pool_threads() -> list[threading.Thread]:
-    return [thread for thread in threading.enumerate() if "coupa-fetcher" in thread.name]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("coupa")]
 
 
 def gone(patience: float = 10.0) -> bool:
@@ -71,8 +68,8 @@ def test_no_more_requests_are_under_way_than_there_are_workers(
 
 
 @pytest.mark.usefixtures("cut_often")
-def test_more_windows_than_threads_and_a_slow_consumer_do_not_deadlock() -> None:
-    """The consumer is slower than the readers, so that every queue on the way fills up."""
+def test_more_readers_than_threads_and_a_slow_consumer_do_not_deadlock() -> None:
+    """The consumer is slower than the readers: every queue on the way fills up."""
     with Sandbox({"invoices": ROWS}, dialect=UNLIMITED, size={"invoices": 1_000}) as sandbox:
         config = sandbox.config(num_workers=2, start_date="2020-01-01T00:00:00Z")
         catalog = configured_catalog("invoices")
@@ -87,36 +84,33 @@ def test_more_windows_than_threads_and_a_slow_consumer_do_not_deadlock() -> None
 
 
 @pytest.mark.usefixtures("cut_often")
-def test_a_range_that_fails_fails_the_stream_and_leaves_no_thread(sandbox: Sandbox) -> None:
-    late = Fault(
-        "status",
-        resource="invoices",
-        status=403,
-        when=lambda request: "id[lt_or_eq]" in request.query,
-    )
+def test_a_range_that_fails_fails_the_stream_and_leaves_no_thread(
+    sandbox: Sandbox, waits: Waits
+) -> None:
+    late = Fault("status", resource="invoices", status=403, after=10)
     sandbox.faults.add(late)
     output = run_read(sandbox, ["invoices"], num_workers=8)
     assert last_status(output, "invoices") == INCOMPLETE
     assert gone()
 
 
-def test_a_list_of_a_few_pages_costs_no_request_for_cuts() -> None:
+def small_requests(sandbox: Sandbox) -> list[Mapping[str, str]]:
+    """The queries for the id of one record that show where a list can be divided."""
+    asked = [request.query for request in sandbox.requests_for("invoices")]
+    return [q for q in asked if q["limit"] == "1" and "id" not in q]
+
+
+def test_a_list_of_a_few_pages_costs_one_request_for_cuts_at_most() -> None:
     with Sandbox({"invoices": 3 * PAGE_SIZE}, dialect=UNLIMITED, spread="mass_update") as sandbox:
         run_read(sandbox, ["invoices"], start_date="2020-01-01T00:00:00Z")
-        asked = [r.query for r in sandbox.requests_for("invoices")]
-        assert [query for query in asked if "id[lt_or_eq]" in query or "offset" in query] == []
-        assert len([query for query in asked if query["dir"] == "desc"]) == 1
+        assert len(small_requests(sandbox)) <= 1
 
 
 @pytest.mark.usefixtures("cut_often")
 def test_a_list_is_divided_at_the_cost_of_one_small_request(sandbox: Sandbox) -> None:
-    """It asks where the list ends, and that is also the proof that it is in order of id."""
     assert_whole(run_read(sandbox, ["invoices"]), sandbox, ["invoices"])
-    assert [r for r in sandbox.requests_for("invoices") if "id[lt_or_eq]" in r.query]
-    places = [r.query for r in sandbox.requests_for("invoices") if "fields" in r.query]
-    ends = [query for query in places if query["dir"] == "desc"]
-    assert len(places) == len(ends) <= 2
-    assert all(query["limit"] == "1" and query["fields"] == '["id"]' for query in places)
+    (end,) = small_requests(sandbox)
+    assert (end["dir"], end["fields"]) == ("desc", '["id"]')
 
 
 @pytest.mark.usefixtures("cut_often")
@@ -134,40 +128,11 @@ def test_a_list_whose_ids_leave_wide_gaps_is_divided_by_rank() -> None:
     assert len([r for r in asked if r.rows == 0]) <= 2 * USEFUL + 2
 
 
-def test_requests_of_the_list_whose_turn_is_first_come_first() -> None:
-    """The state moves past windows in their order only."""
-    fetchers = Fetchers(size=1, requests_per_second=20)
-    begun: list[str] = []
-    gate = threading.Event()
-    with fetchers.open(1.0), fetchers.open(2.0):
-        futures: list[Future[Any]] = [fetchers.submit(0.0, gate.wait)]
-        for turn, name in [(2.0, "late"), (1.0, "early"), (2.0, "later"), (1.0, "also early")]:
-            futures.append(fetchers.submit(turn, partial(begun.append, name)))
-        gate.set()
-        wait(futures)
-    assert begun == ["early", "also early", "late", "later"]
-
-
-def test_a_task_that_is_cancelled_is_not_begun() -> None:
-    fetchers = Fetchers(size=1, requests_per_second=20)
-    begun: list[int] = []
-    gate = threading.Event()
-    with fetchers.open(0.0):
-        first = fetchers.submit(0.0, gate.wait)
-        cancelled = fetchers.submit(0.0, partial(begun.append, 1))
-        last = fetchers.submit(0.0, partial(begun.append, 2))
-        assert cancelled.cancel()
-        gate.set()
-        wait([first])
-        wait([last])
-    assert begun == [2]
-
-
 def test_records_that_the_destination_has_not_taken_keep_readers_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Whatever their size: the CDK's own queue counts records, not bytes."""
-    monkeypatch.setattr(backlog_module, "LIMIT", 200_000)
+    monkeypatch.setattr(instance, "Backpressure", lambda: Backpressure(200_000))
     workers = 4
     with Sandbox({"invoices": ROWS}, dialect=UNLIMITED, size={"invoices": 2_000}) as sandbox:
         config = sandbox.config(num_workers=workers, start_date="2020-01-01T00:00:00Z")
@@ -181,35 +146,5 @@ def test_records_that_the_destination_has_not_taken_keep_readers_back(
                 asked = sum(r.rows or 0 for r in sandbox.requests_for("invoices"))
                 ahead = max(ahead, asked - read)
     assert read == ROWS
-    # what fits the limit, and a page for each of the threads of the CDK and of the pool
-    assert 0 < ahead <= 200_000 / 2_000 + 2 * workers * PAGE_SIZE
-
-
-class Held:
-    """Something that can be referred to weakly."""
-
-
-def test_readers_wait_until_enough_of_the_backlog_is_gone() -> None:
-    backlog = Backlog(limit=100)
-    records = [Held() for _ in range(4)]
-    for record in records:
-        backlog.hold(record, 40)
-    waiting = threading.Thread(target=backlog.wait_for_room, daemon=True)
-    waiting.start()
-    del record
-    records.pop()
-    waiting.join(0.2)
-    assert waiting.is_alive()
-    records.pop()
-    waiting.join(10.0)
-    assert not waiting.is_alive()
-
-
-def test_a_backlog_that_nobody_takes_does_not_wait_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(backlog_module, "PATIENCE", 0.01)
-    backlog = Backlog(limit=100)
-    record = Held()
-    backlog.hold(record, 100)
-    backlog.wait_for_room()
+    # what fits the limit, and what is printed while the next page is asked for
+    assert 0 < ahead <= 200_000 / 2_000 + workers * PAGE_SIZE

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+import requests
 from airbyte_cdk.models import FailureType
 
 from integration_tests.harness import ALL_STREAMS, check, discover, run_read
 from integration_tests.sandbox import Fault
+from source_coupa.errors import redirected
+from source_coupa.redaction import hide
 from unit_tests.failing import START_DATE, failures, small_sandbox
 
 STATUSES = (301, 302, 303, 307, 308)
@@ -163,3 +166,26 @@ def test_a_target_in_a_strange_form_changes_nothing(
         ((message, _),) = failures(output).values()
         assert "redirects to " in message
         assert other_host.asked == []
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("https://login.acme.com/x?y=1", "login.acme.com"),
+        ("https://login.acme.com:8443", "login.acme.com"),
+        ("https://user:password@login.acme.com/", "login.acme.com"),
+        ("https://A-Hidden-Secret.evil.example/", "another page"),
+        (f"https://{b'a-hidden-secret'.hex()}.evil.example/", "another page"),
+        (f"https://{'x' * 50}.evil.example/", "another page"),
+        ("https://a%2Bb.evil.example/", "another page"),
+        ("https://\u202eevil.example/", "another page"),
+        ("https://[::1]/", "another page"),
+        ("https://[bad/", "another page"),
+        ("/sessions/new", "another page"),
+    ],
+)
+def test_a_target_is_shown_if_it_is_a_plain_host_without_a_secret(target: str, shown: str) -> None:
+    hide("a-hidden-secret")
+    response = requests.Response()
+    response.headers["Location"] = target
+    assert f"redirects to {shown}, where" in str(redirected("acme.coupahost.com", response))

@@ -14,6 +14,7 @@ from source_coupa.records.revisions import flat_revision
 
 from .conventions.schemas import load
 from .test_schemas import SAMPLES, snake_case
+from .truth import in_order, truth_of
 
 REVISION = {"revision-record": {"id": 30, "created-at": "2010-12-11T14:27:15-08:00"}, "id": 2143}
 
@@ -109,3 +110,11 @@ def test_revisions_are_read_by_their_own_ids(no_budget: None) -> None:
     assert {row["purchase_order_id"] for row in rows}.isdisjoint(table.ids())
     assert any(query.get("id[gt]") for query in asked)
     assert not any(query.get("fields") for query in asked), "an id alone would be that of an order"
+
+
+def test_revisions_with_custom_fields_of_any_name_are_whole(no_budget: None) -> None:
+    dialect = Dialect(rate_limit=None)
+    name = "purchase_order_revisions"
+    with Sandbox({name: 20}, dialect=dialect, custom_fields=True) as sandbox:
+        rows = records_by_stream(run_read(sandbox, [name]))[name]
+        assert sorted(rows, key=in_order) == sorted(truth_of(sandbox, name), key=in_order)

@@ -12,7 +12,7 @@ def test_sentence_without_a_row_is_reported(monkeypatch: pytest.MonkeyPatch) -> 
     sentences = [*all_sentences(), "Coupa sings where it should speak."]
     monkeypatch.setattr("unit_tests.conventions.pages.all_sentences", lambda: sentences)
 
-    assert check_troubleshooting(Pages.read()) == ["no row: Coupa sings where it should speak."]
+    assert "no row: Coupa sings where it should speak." in check_troubleshooting(Pages.read())
 
 
 def test_sentences_are_read_from_the_source() -> None:

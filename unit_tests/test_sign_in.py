@@ -272,7 +272,9 @@ class TestTheForm:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl: apt-get install curl")
 def test_the_recipe_of_the_docs_page_brings_a_refresh_token(sandbox: Sandbox) -> None:
-    text = section(page.PAGE.read_text(encoding="utf-8"), "Without the button")
+    text = section(
+        (page.BESIDE / "signing-in.md").read_text(encoding="utf-8"), "Without the button"
+    )
     form = sandbox.add_sign_in_client("core.user.read", "core.invoice.read")
     for example, value in (
         ("https://acme.coupahost.com", sandbox.url),

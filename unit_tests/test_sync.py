@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import datetime, timezone
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from integration_tests.databases import schema_of
 from integration_tests.reference.manifest import STREAMS as ROWS_OF_STREAMS
 from sync import report
+from sync.caches.columns import Kind, column_of, kind_of
 from sync.changes import StreamResult
+from sync.comparison import differences
 from sync.errors import SyncError
 from sync.plain import plain
 from sync.sandbox import EDITS, RESOURCE_OF_STREAM, ROWS
@@ -198,3 +202,70 @@ def test_a_wrong_name_of_a_stream_brings_the_nearest(name: str, nearest: str) ->
 
 def test_a_name_like_no_other_brings_the_way_to_all() -> None:
     assert "leave out --streams" in unknown_stream("nothing", STREAMS).lower()
+
+
+RECORD = {
+    "id": 7,
+    "total": "10.50",
+    "rate": 1.0,
+    "invoice-date": "2024-03-10T00:00:00+09:00",
+    "supplier": {"name": "ACME", "tags": ["a", "a"]},
+    "gpo-entity": "unknown to every schema",
+}
+ROW = {
+    "_airbyte_raw_id": "x",
+    "id": 7,
+    "total": "10.50",
+    "rate": Decimal("1.00"),
+    "invoice_date": datetime(2024, 3, 9, 15, tzinfo=timezone.utc),
+    "supplier": '{"name": "ACME", "tags": ["a", "a"]}',
+    "_airbyte_meta": {"undeclared": {"gpo_entity": "unknown to every schema"}},
+}
+
+
+def test_a_row_that_holds_all_values_is_no_difference() -> None:
+    assert list(differences([RECORD], [ROW])) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"_airbyte_meta": {}},
+        {"total": "10.5"},
+        {"rate": None},
+        {"supplier": '{"name": "ACME", "tags": ["a"]}'},
+        {"invoice_date": datetime(2024, 3, 10, tzinfo=timezone.utc)},
+    ],
+)
+def test_a_value_that_is_lost_or_changed_is_found(change: dict[str, Any]) -> None:
+    [difference] = differences([RECORD], [{**ROW, **change}])
+    assert difference.startswith("record 7 lacks ")
+
+
+def test_a_record_that_is_missing_or_too_many_is_found() -> None:
+    assert list(differences([RECORD], [])) == ["record 7 is missing"]
+    assert list(differences([], [ROW])) == ["record 7 is not in Coupa"]
+
+
+def test_columns_of_all_streams_have_the_names_of_their_fields() -> None:
+    for row in ROWS_OF_STREAMS:
+        for field in schema_of(row.name):
+            assert column_of(field) == field
+
+
+@pytest.mark.parametrize(
+    ("definition", "kind"),
+    [
+        ({"type": "integer"}, Kind.INTEGER),
+        ({"type": ["null", "integer", "number"]}, Kind.NUMBER),
+        ({"type": ["null", "array", "object"]}, Kind.JSON),
+        ({"type": ["null", "string", "array"]}, Kind.TEXT),
+        ({"type": ["null", "boolean", "integer"]}, Kind.TEXT),
+        ({"type": ["null", "string"], "format": "date-time"}, Kind.INSTANT),
+        ({"type": ["null", "string"], "format": "date"}, Kind.TEXT),
+        ({"type": "null"}, Kind.TEXT),
+        ({}, Kind.TEXT),
+    ],
+)
+def test_a_column_of_mixed_types_takes_text(definition: dict[str, Any], kind: Kind) -> None:
+    assert kind_of(definition) is kind

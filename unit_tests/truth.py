@@ -105,7 +105,7 @@ def revision(record: Record) -> Record:
         if isinstance(value, list):
             for place, item in enumerate(value):
                 look(item, f"{path}/{place}", id)
-        elif isinstance(value, dict) and "from" not in value:
+        elif isinstance(value, dict) and value.keys() != {"from", "to"}:
             for key, item in value.items():
                 look(item, f"{path}/{key}", value.get("id", id))
         elif isinstance(value, dict):
@@ -157,13 +157,13 @@ def instant(record: Record) -> datetime:
 
 
 def cursors(output: EntrypointOutput) -> dict[str, datetime]:
-    """The cursor in the last state of each stream."""
+    """The cursor in the last state of each stream; a first sync that was stopped has none."""
     found = {}
     for message in final_states(output):
         assert message.stream is not None
         assert message.stream.stream_state is not None
         state = vars(message.stream.stream_state)
-        if state:
+        if "updated_at" in state:
             found[message.stream.stream_descriptor.name] = datetime.strptime(
                 state["updated_at"], "%Y-%m-%dT%H:%M:%S%z"
             )

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .scale import PAGE_SIZE
+
 STEADY = (0.2, 0.8)
 """The part of the rows that counts as steady state: neither the start nor the last ranges."""
 
@@ -64,6 +66,11 @@ def compare(truth: Sequence[int], came: Sequence[int]) -> Completeness:
     return Completeness(
         lost=len(there - seen), duplicated=len(came) - len(seen), unknown=len(seen - there)
     )
+
+
+def full_pages(rows: int) -> int:
+    """The pages that hold so many rows."""
+    return -(-rows // PAGE_SIZE)
 
 
 def share(part: float, whole: float) -> float:

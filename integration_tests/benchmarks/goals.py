@@ -10,8 +10,16 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from . import figures
+from .measures.company import WITHOUT_SUBSTREAMS
 from .readers.table import ONE_PAGE, OURS
-from .result import ColumnFigures, CostFigures, Result, SpeedFigures
+from .result import (
+    ColumnFigures,
+    CostFigures,
+    Result,
+    SpeedFigures,
+    StalledFigures,
+    TableFigures,
+)
 
 
 @dataclass(frozen=True)
@@ -60,33 +68,88 @@ def _worst(values: Iterable[float], worst: Callable[[Sequence[float]], float]) -
 
 
 def _wrong_records(result: Result) -> float | None:
-    reads: list[SpeedFigures | CostFigures | ColumnFigures] = [*_ours(result), *result.cost]
-    reads += result.columns
-    return _worst((read.lost + read.duplicated + read.unknown for read in reads), max)
+    whole: list[SpeedFigures | CostFigures | ColumnFigures | TableFigures | StalledFigures] = []
+    for reads in (_ours(result), result.cost, result.columns, result.tables, result.stalled):
+        whole += reads
+    wrong = [read.lost + read.duplicated + read.unknown for read in whole]
+    return _worst([*wrong, *(read.lost + read.unknown for read in result.killed)], max)
+
+
+def _peak_memory(result: Result) -> float | None:
+    reads: list[CostFigures | StalledFigures] = [*result.cost, *result.stalled]
+    return _worst((read.peak_memory_mb for read in reads), max)
 
 
 def _times_one_page(result: Result) -> float | None:
-    slow = {s.data: s.rows_per_second for s in result.speed if s.reader == ONE_PAGE}
-    ratios = [s.rows_per_second / slow[s.data] for s in _ours(result) if s.data in slow]
-    return _worst(ratios, min)
-
-
-def _rows_per_cpu_second(record_bytes: int) -> Callable[[Result], float | None]:
-    return lambda result: _worst(
-        (c.rows_per_cpu_second for c in result.cost if c.record_bytes == record_bytes), min
+    slow = {(s.data, s.latency_ms): s.rows_per_second for s in result.speed if s.reader == ONE_PAGE}
+    return _worst(
+        (
+            s.rows_per_second / slow[s.data, s.latency_ms]
+            for s in _ours(result)
+            if (s.data, s.latency_ms) in slow
+        ),
+        min,
     )
 
 
-def _memory(result: Result) -> list[float]:
-    """Peak memory of the runs with records of the usual size, by rows."""
-    usual = result.scale.speed.record_bytes
-    runs = sorted((c.rows, c.peak_memory_mb) for c in result.cost if c.record_bytes == usual)
-    return [memory for _, memory in runs]
+def _tables_to_one(value: Callable[[TableFigures], float]) -> Callable[[Result], float | None]:
+    """What all tables of a list cost, in times of the list alone."""
+
+    def measured(result: Result) -> float | None:
+        reads = sorted(result.tables, key=lambda read: read.tables)
+        if len(reads) < 2:
+            return None
+        one, most = reads[0], reads[-1]
+        return figures.share(value(most), value(one))
+
+    return measured
+
+
+def company(result: Result, what: str = WITHOUT_SUBSTREAMS) -> float | None:
+    """The requests of a company's first sync, in times of its full pages."""
+    return _worst(
+        (
+            figures.share(measured.requests + measured.tokens, measured.least_requests)
+            for measured in result.company
+            if measured.what == what
+        ),
+        max,
+    )
+
+
+def unchanged(result: Result) -> float | None:
+    """Requests for each list in which nothing has changed, with those for tokens."""
+    return _worst(
+        (figures.share(read.requests + read.tokens, len(read.lists)) for read in result.unchanged),
+        max,
+    )
+
+
+def tables_requests(result: Result) -> float | None:
+    """The requests for all tables of a list, in times of those for the list alone."""
+    return _tables_to_one(lambda read: read.requests)(result)
+
+
+def _rows_per_cpu_second(
+    record_bytes: int, *, is_one_table: bool
+) -> Callable[[Result], float | None]:
+    return lambda result: _worst(
+        (
+            c.rows_per_cpu_second
+            for c in result.cost
+            if c.record_bytes == record_bytes and (c.tables == 1) == is_one_table
+        ),
+        min,
+    )
 
 
 def _growth(result: Result) -> float | None:
-    memory = _memory(result)
-    return figures.share(memory[-1] - memory[0], memory[0]) if memory else None
+    """Of memory, from the fewest to the most rows of the usual size."""
+    usual = result.scale.speed.record_bytes
+    runs = sorted(
+        (c.rows, c.peak_memory_mb) for c in result.cost if c.record_bytes == usual and c.tables == 1
+    )
+    return figures.share(runs[-1][1] - runs[0][1], runs[0][1]) if runs else None
 
 
 def _seconds(command: str) -> Callable[[Result], float | None]:
@@ -110,24 +173,51 @@ GOALS: tuple[Goal, ...] = (
     ),
     Goal("times as fast as one page at a time", 7, True, _times_one_page),
     Goal(
-        "share of answers 429",
+        "share of responses 429",
         0.01,
         False,
         lambda result: _worst((s.share_of_429 for s in _ours(result)), max),
     ),
-    Goal("records of 8 KB per CPU second", 2_500, True, _rows_per_cpu_second(8_000)),
-    Goal("records of 50 KB per CPU second", 600, True, _rows_per_cpu_second(50_000)),
-    Goal("peak memory, MB", 400, False, lambda result: _worst(_memory(result), max)),
+    Goal("all tables of a list: times the requests of the list", 1.1, False, tables_requests),
+    Goal(
+        "all tables of a list: times the time of the list",
+        1.3,
+        False,
+        _tables_to_one(lambda read: read.seconds),
+    ),
+    Goal(
+        "state messages, of one for each table and 20 pages and the last one",
+        1.0,
+        False,
+        lambda result: _worst(
+            (figures.share(t.state_messages, t.most_state_messages) for t in result.tables), max
+        ),
+    ),
+    Goal("first sync of a company: times its full pages", 1.15, False, company),
+    Goal("nothing changed: requests for each list", 1.3, False, unchanged),
+    *(
+        Goal(
+            f"records of {record_bytes // 1_000} KB per CPU second, {tables}",
+            limit,
+            True,
+            _rows_per_cpu_second(record_bytes, is_one_table=is_one_table),
+        )
+        for record_bytes, limit in ((8_000, 2_500), (50_000, 600))
+        for tables, is_one_table in (("one table", True), ("all tables", False))
+    ),
+    Goal("peak memory, MB", 400, False, _peak_memory),
     Goal("growth of memory with ten times the rows", 0.10, False, _growth),
+    Goal(
+        "repeated after a killed sync, of what may be",
+        1.0,
+        False,
+        lambda result: _worst(
+            (figures.share(k.repeated, k.most_repeated) for k in result.killed), max
+        ),
+    ),
     Goal("spec, seconds", 2.5, False, _seconds("spec")),
     Goal("check, seconds", 4, False, _seconds("check")),
     Goal("discover, seconds", 4, False, _seconds("discover")),
-    Goal(
-        "share of requests that bring nothing, all streams",
-        0.10,
-        False,
-        lambda result: _worst((c.share_of_empty_answers for c in result.company), max),
-    ),
     Goal("records lost, duplicated or unknown", 0, False, _wrong_records),
 )
 """A goal holds for the worse of all data sets and runs."""

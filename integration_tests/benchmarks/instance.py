@@ -26,9 +26,9 @@ class Instance:
     url: str
     config: dict[str, Any]
 
-    def requests(self) -> dict[str, Any]:
-        """What it was asked so far: {requests, peak_rate, peak_concurrency}."""
-        answer: dict[str, Any] = self._call("requests", {})
+    def requests(self, *, clear: bool = False) -> dict[str, Any]:
+        """What it was asked so far: {requests, peak_rate, peak_concurrency}; `clear` forgets it."""
+        answer: dict[str, Any] = self._call("requests", {"clear": clear})
         return answer
 
     def ids(self) -> list[int]:
@@ -65,13 +65,16 @@ def started(
 
 
 @contextmanager
-def started_with(rows: Mapping[str, int], *, latency_ms: int = 0) -> Iterator[Instance]:
+def started_with(
+    rows: Mapping[str, int], *, latency_ms: int = 0, rate_limit: bool = True
+) -> Iterator[Instance]:
     """An instance with tables of many resources, given by their rows, that ends with the block.
 
     Raises:
         BenchmarkError: if it does not start.
     """
     options = [part for path, number in rows.items() for part in ("--rows", f"{path}={number}")]
+    options.append("--rate-limit" if rate_limit else "--no-rate-limit")
     with _served(*options, "--latency-ms", str(latency_ms)) as instance:
         yield instance
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,6 +24,16 @@ class BenchmarkError(Exception):
     """Something cannot be measured; the text says why."""
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """What happens to a reader when so many of its records have come."""
+
+    after: int
+    seconds: float = 0.0
+    """For which nothing is taken from it."""
+    is_killed: bool = False
+
+
 @dataclass
 class Run:
     """One run of a reader. Times are `time.monotonic()` seconds, the clock of the sandbox's log."""
@@ -34,7 +45,7 @@ class Run:
     times: list[float] = field(default_factory=list)
     """When each of them came."""
     output_bytes: int = 0
-    """Of the lines that hold records."""
+    """Of all lines."""
     cpu_seconds: float = 0.0
     peak_memory_mb: float = 0.0
 
@@ -43,6 +54,7 @@ def run(
     command: Sequence[str],
     ids_of: Callable[[bytes], Sequence[int]] = lambda line: (),
     *,
+    trouble: Trouble | None = None,
     longest_seconds: float = LONGEST_SECONDS,
 ) -> Run:
     """Runs `command` to its end.
@@ -50,11 +62,13 @@ def run(
     Args:
         command: program and arguments; it is run in the project's root.
         ids_of: the ids of the records in one line of its output.
+        trouble: what happens to it meanwhile.
         longest_seconds: after which it is ended.
 
     Raises:
-        BenchmarkError: if it does not end with exit code 0.
+        BenchmarkError: if it does not end with exit code 0, or is not killed where it should be.
     """
+    expected = -signal.SIGKILL if trouble is not None and trouble.is_killed else 0
     last_words: deque[bytes] = deque(maxlen=3)
     with tempfile.TemporaryFile() as errors:
         result = Run(started=time.monotonic())
@@ -64,14 +78,21 @@ def run(
         try:
             assert process.stdout is not None
             for line in process.stdout:
+                if not line.endswith(b"\n"):
+                    break
+                result.output_bytes += len(line)
                 ids = ids_of(line)
-                if ids:
-                    now = time.monotonic()
-                    result.ids.extend(ids)
-                    result.times.extend([now] * len(ids))
-                    result.output_bytes += len(line)
-                else:
+                if not ids:
                     last_words.append(line)
+                    continue
+                now = time.monotonic()
+                result.ids.extend(ids)
+                result.times.extend([now] * len(ids))
+                if trouble is not None and len(result.ids) >= trouble.after:
+                    time.sleep(trouble.seconds)
+                    if trouble.is_killed:
+                        process.kill()
+                    trouble = None
         except BaseException:
             process.kill()
             raise
@@ -84,7 +105,7 @@ def run(
         result.ended = time.monotonic()
         result.cpu_seconds = usage.ru_utime + usage.ru_stime
         result.peak_memory_mb = usage.ru_maxrss * _MAXRSS_BYTES / 1e6
-        if process.returncode != 0:
+        if process.returncode != expected:
             errors.seek(0)
             said = b"".join([*last_words, errors.read()]).decode(errors="replace").strip()
             raise BenchmarkError(f"It ended with exit code {process.returncode}: {said[-_TOLD:]}")

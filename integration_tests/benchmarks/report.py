@@ -12,22 +12,33 @@ from .scale import COUPAS_LIMIT, PAGE_SIZE, Scale
 
 Row = Sequence[str]
 
+_MOST_LISTS = 8
+
 
 def report(result: Result, verdicts: Sequence[Verdict]) -> str:
     """All tables of a result, ready to be printed."""
     parts = []
     if result.speed:
         parts.append(_titled(_speed_title(result.scale), _speed(result)))
+    latency = f"{result.scale.latency_ms} ms per response"
+    if result.tables:
+        title = f"Invoices as one table and as all tables ({latency})"
+        parts.append(_titled(title, _tables(result)))
+    if result.company or result.unchanged:
+        parts.append(_titled(f"Syncs of a company ({latency})", _company(result)))
     if result.cost:
         title = f"What a read of the connector costs (no latency, {COUPAS_LIMIT} requests/s)"
         parts.append(_titled(title, _cost(result)))
+    if result.stalled:
+        title = "Memory where the destination takes nothing for a while"
+        parts.append(_titled(title, _stalled(result)))
+    if result.killed:
+        parts.append(_titled("Syncs that are killed, and the next ones", _killed(result)))
     if result.columns:
         title = "The same invoices with all columns and with ten of them"
         parts.append(_titled(title, _columns(result)))
-    if result.company:
-        parts.append(_titled("A first sync of all streams of a company", _company(result)))
     if result.commands:
-        title = f"Commands of the connector ({result.scale.latency_ms} ms per answer)"
+        title = f"Commands of the connector ({latency})"
         rows = [(c.command, f"{c.median_seconds:.2f}") for c in result.commands]
         parts.append(_titled(title, table(("command", "seconds"), rows)))
     if verdicts:
@@ -71,21 +82,22 @@ def _titled(title: str, text: str) -> str:
 
 def _speed_title(scale: Scale) -> str:
     return (
-        f"{scale.speed.rows:,} invoices of {scale.speed.record_bytes:,} bytes, "
-        f"{scale.latency_ms} ms per answer; the ceiling is {scale.requests_per_second} requests/s "
+        f"{scale.speed.rows:,} invoices of {scale.speed.record_bytes:,} bytes; "
+        f"the ceiling is {scale.requests_per_second} requests/s "
         f"x {PAGE_SIZE} = {scale.ceiling:,} rows/s"
     )
 
 
 def _speed(result: Result) -> str:
     head = (
-        *("reader", "data", "rows", "seconds", "rows/s", "of ceiling", "steady"),
+        *("reader", "data", "ms", "rows", "seconds", "rows/s", "of ceiling", "steady"),
         *("requests", "cuts", "empty", "429", "peak/s", "lost", "twice"),
     )
     rows = [
         (
             READERS[s.reader].label if s.reader in READERS else s.reader,
             DATA[s.data],
+            f"{s.latency_ms:,}",
             f"{s.rows:,}",
             f"{s.seconds:.1f}",
             f"{s.rows_per_second:,.0f}",
@@ -104,10 +116,31 @@ def _speed(result: Result) -> str:
     return table(head, rows)
 
 
-def _cost(result: Result) -> str:
-    head = ("rows", "bytes", "seconds", "CPU seconds", "to start", "rows/CPU second", "peak MB")
+def _tables(result: Result) -> str:
+    head = ("tables", "invoices", "requests", "MB", "seconds", "CPU seconds", "state messages")
     rows = [
         (
+            f"{t.tables}",
+            f"{t.rows:,}",
+            f"{t.requests:,}",
+            f"{t.answer_bytes / 1e6:.1f}",
+            f"{t.seconds:.1f}",
+            f"{t.cpu_seconds:.1f}",
+            f"{t.state_messages:,} of {t.most_state_messages:,}",
+        )
+        for t in result.tables
+    ]
+    return table(head, rows)
+
+
+def _cost(result: Result) -> str:
+    head = (
+        *("tables", "rows", "bytes", "seconds", "CPU seconds", "to start"),
+        *("rows/CPU second", "peak MB"),
+    )
+    rows = [
+        (
+            f"{c.tables}",
             f"{c.rows:,}",
             f"{c.record_bytes:,}",
             f"{c.seconds:.1f}",
@@ -121,27 +154,74 @@ def _cost(result: Result) -> str:
     return table(head, rows)
 
 
-def _company(result: Result) -> str:
-    head = ("streams", "rows", "requests", "empty", "seconds", "CPU seconds", "peak MB")
+def _stalled(result: Result) -> str:
+    head = ("rows", "bytes", "seconds without a reader", "seconds", "peak MB")
     rows = [
         (
+            f"{s.rows:,}",
+            f"{s.record_bytes:,}",
+            f"{s.stall_seconds:.0f}",
+            f"{s.seconds:.1f}",
+            f"{s.peak_memory_mb:.0f}",
+        )
+        for s in result.stalled
+    ]
+    return table(head, rows)
+
+
+def _killed(result: Result) -> str:
+    head = ("rows", "before", "came again", "may come again", "lost")
+    rows = [
+        (
+            f"{k.rows:,}",
+            f"{k.before:,}",
+            f"{k.repeated:,}",
+            f"{k.most_repeated:,}",
+            f"{k.lost:,}",
+        )
+        for k in result.killed
+    ]
+    return table(head, rows)
+
+
+def _company(result: Result) -> str:
+    head = (
+        *("sync", "streams", "lists", "rows", "requests", "at least", "tokens", "empty"),
+        *("states", "seconds", "CPU seconds", "peak MB"),
+    )
+    syncs = [*result.company, *result.unchanged]
+    rows = [
+        (
+            c.what,
             f"{c.streams}",
+            f"{len(c.lists)}",
             f"{c.rows:,}",
             f"{c.requests:,}",
+            f"{c.least_requests:,}",
+            f"{c.tokens}",
             f"{c.share_of_empty_answers:.1%}",
+            f"{c.state_messages:,}",
             f"{c.seconds:.0f}",
             f"{c.cpu_seconds:.1f}",
             f"{c.peak_memory_mb:.0f}",
         )
-        for c in result.company
+        for c in syncs
     ]
-    lists = [
-        (f.resource, f"{f.streams}", f"{f.rows:,}", f"{f.requests:,}", f"{f.empty_answers:,}")
-        for c in result.company
-        for f in c.lists
+    wasteful = [
+        (
+            c.what,
+            f.resource,
+            f"{f.streams}",
+            f"{f.rows:,}",
+            f"{f.requests:,}",
+            f"{f.least_requests:,}",
+        )
+        for c in syncs
+        for f in sorted(c.lists, key=lambda f: f.least_requests - f.requests)[:_MOST_LISTS]
     ]
-    parts = table(("list", "streams", "rows", "requests", "empty"), lists)
-    return f"{table(head, rows)}\n\n{parts}"
+    lists = table(("sync", "list", "streams", "rows", "requests", "at least"), wasteful)
+    title = "The lists that took the most requests beyond the least"
+    return f"{table(head, rows)}\n\n{title}\n\n{lists}"
 
 
 def _columns(result: Result) -> str:
@@ -149,7 +229,7 @@ def _columns(result: Result) -> str:
         "columns",
         "rows",
         "requests",
-        "MB of answers",
+        "MB of responses",
         "MB of output",
         "seconds",
         "CPU seconds",

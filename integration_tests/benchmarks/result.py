@@ -34,6 +34,7 @@ class SpeedFigures:
 
     reader: str
     data: str
+    latency_ms: int
     rows: int
     seconds: float
     rows_per_second: float
@@ -58,6 +59,8 @@ class SpeedFigures:
 class CostFigures:
     """What one read of the connector cost. MB are 10^6 bytes."""
 
+    tables: int
+    """Made of the invoices that were read."""
     rows: int
     record_bytes: int
     output_bytes_per_row: float
@@ -86,7 +89,7 @@ class ColumnFigures:
     answer_bytes: int
     """Of the bodies of all answers."""
     output_bytes: int
-    """Of the messages that hold records."""
+    """Of all messages."""
     seconds: float
     cpu_seconds: float
     lost: int
@@ -95,33 +98,96 @@ class ColumnFigures:
 
 
 @dataclass(frozen=True)
+class TableFigures:
+    """What a first sync of some tables of the invoices cost.
+
+    Seconds go from the first request to the last invoice.
+    """
+
+    tables: int
+    rows: int
+    """Invoices."""
+    requests: int
+    """With those for tokens."""
+    answer_bytes: int
+    seconds: float
+    cpu_seconds: float
+    state_messages: int
+    most_state_messages: int
+    """As many as each table may print: one for 20 pages, and the last one."""
+    lost: int
+    duplicated: int
+    unknown: int
+
+
+@dataclass(frozen=True)
 class ListFigures:
-    """What one list of Coupa cost a first sync of all streams."""
+    """What one list of Coupa cost a sync."""
 
     resource: str
     streams: int
-    """How many are made of it: itself, and the lists within its records."""
+    """How many are made of it."""
     rows: int
     """Of all of them."""
     requests: int
+    least_requests: int
+    """What it would take to fetch what is new: full pages, at least one; for lists below single
+    records, one for each of these."""
     empty_answers: int
 
 
 @dataclass(frozen=True)
 class CompanyFigures:
-    """A first sync of all streams of a mid-size company, but for the lists below single records.
+    """A sync of many streams of a mid-size company.
 
-    Seconds go from the first request to the last record.
+    Seconds go from the first request to the end of the process.
     """
 
+    what: str
+    """See measures/company.py."""
     streams: int
     rows: int
     requests: int
+    """To lists; those for tokens are left out."""
+    tokens: int
+    least_requests: int
     share_of_empty_answers: float
+    state_messages: int
     seconds: float
     cpu_seconds: float
     peak_memory_mb: float
     lists: tuple[ListFigures, ...]
+
+
+@dataclass(frozen=True)
+class StalledFigures:
+    """A read whose destination takes nothing for a while after the first tenth of the rows."""
+
+    rows: int
+    record_bytes: int
+    stall_seconds: float
+    seconds: float
+    peak_memory_mb: float
+    lost: int
+    duplicated: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class KilledFigures:
+    """A sync that is killed, and the next one."""
+
+    rows: int
+    """There are."""
+    before: int
+    """Came before the end."""
+    repeated: int
+    """Came again."""
+    most_repeated: int
+    """As many as may."""
+    lost: int
+    """Came neither before nor afterwards."""
+    unknown: int
 
 
 @dataclass(frozen=True)
@@ -145,6 +211,10 @@ class Result:
     speed: list[SpeedFigures] = field(default_factory=list)
     cost: list[CostFigures] = field(default_factory=list)
     columns: list[ColumnFigures] = field(default_factory=list)
+    tables: list[TableFigures] = field(default_factory=list)
+    unchanged: list[CompanyFigures] = field(default_factory=list)
+    stalled: list[StalledFigures] = field(default_factory=list)
+    killed: list[KilledFigures] = field(default_factory=list)
     company: list[CompanyFigures] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 

@@ -24,19 +24,36 @@ class Scale:
     """The sizes of one run."""
 
     latency_ms: int
-    """What every answer of the sandbox takes where speed and commands are measured."""
+    """What every response of the sandbox takes, where it counts."""
+    slow_latency_ms: int
+    """What wide records take; the connector's speed is measured at both."""
     requests_per_second: int
-    """The connector's setting where speed is measured: its default."""
+    """The connector's setting, where it counts: its default."""
     speed: Load
     part_rows: int
     """Rows that readers of one page at a time read of them; their rate is the same all along."""
+    tables: Load
+    """Read as one table and as all tables."""
     costs: tuple[Load, ...]
     """Read without latency, as fast as the connector can be set."""
+    costs_of_all_tables: tuple[Load, ...]
+    """The same with all tables."""
     empty_runs: int
-    """Runs over an empty table: what starting costs."""
+    """Runs over an empty list: what starting costs."""
+    stalled: tuple[Load, ...]
+    """Read by a destination that takes nothing for a while."""
+    stall_seconds: float
+    killed: Load
+    """Read by a sync that is killed."""
+    killed_at: tuple[float, ...]
+    """After which parts of the rows that happens."""
     command_runs: int
     company_share: int
     """One of how many rows of `company.tsv` are there."""
+    substreams_share: int
+    """The same where the lists below single records are read too."""
+    unchanged_share: int
+    """The same where nothing changed."""
 
     @property
     def ceiling(self) -> int:
@@ -46,23 +63,41 @@ class Scale:
 
 FULL = Scale(
     latency_ms=400,
+    slow_latency_ms=1_200,
     requests_per_second=20,
     speed=Load(30_000, 8_000),
     part_rows=4_000,
+    tables=Load(4_000, 8_000),
     costs=(Load(20_000, 8_000), Load(200_000, 8_000), Load(10_000, 50_000)),
+    costs_of_all_tables=(Load(20_000, 8_000), Load(10_000, 50_000)),
     empty_runs=3,
+    stalled=(Load(4_000, 50_000), Load(300, 1_000_000)),
+    stall_seconds=60.0,
+    killed=Load(30_000, 2_000),
+    killed_at=(0.1, 0.5, 0.9),
     command_runs=5,
     company_share=1,
+    substreams_share=10,
+    unchanged_share=10,
 )
 
 QUICK = Scale(
     latency_ms=50,
+    slow_latency_ms=100,
     requests_per_second=20,
     speed=Load(1_500, 8_000),
     part_rows=300,
+    tables=Load(500, 8_000),
     costs=(Load(1_000, 8_000), Load(2_000, 8_000), Load(300, 50_000)),
+    costs_of_all_tables=(Load(1_000, 8_000), Load(300, 50_000)),
     empty_runs=1,
+    stalled=(Load(300, 50_000), Load(30, 1_000_000)),
+    stall_seconds=1.0,
+    killed=Load(3_000, 2_000),
+    killed_at=(0.5,),
     command_runs=1,
     company_share=100,
+    substreams_share=1_000,
+    unchanged_share=1_000,
 )
 """Shows that everything can be measured; the figures mean nothing."""

@@ -15,6 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from source_coupa.config import SANDBOX_VARIABLE
+
 from .pip_settings import PipSettings
 
 _PATIENCE = 600
@@ -89,7 +91,7 @@ class Engine(ABC):
         """Runs `command` (a path, then arguments) in a container that shares this machine's
         network and sees `folder` under the same path; as the image's own user if none is named.
         """
-        options = []
+        options = ["--env", f"{SANDBOX_VARIABLE}=1"]
         if folder:
             options += ["--volume", f"{folder}:{folder}"]
         if user:

@@ -1,6 +1,7 @@
-"""The tables and the diagram of the docs page, made from the manifest and the schemas.
+"""The tables and diagrams of the pages, the Builder edition, and NOTICE, generated from the
+manifest, the schemas and the locks.
 
     python -m integration_tests.reference
 
-writes them anew; `test_conventions` fails if that was forgotten.
+writes them; `test_conventions` fails if that was forgotten.
 """

@@ -58,20 +58,16 @@ def builder_manifest() -> str:
     return f"{_header()}\n{body}"
 
 
-def builder_tables() -> str:
-    """What the Builder edition does otherwise than the connector's image, and which streams it
-    lacks."""
-    differences = [
-        (row["what"], row["image"], row["builder"]) for row in _rows_of("differences.tsv")
-    ]
-    lacks = [(f"`{stream}`", why) for stream, why in LEFT_OUT.items()]
-    return "\n".join(
-        (
-            markdown_table(("", "The image", "The Builder edition"), differences),
-            "It lacks these streams:\n",
-            markdown_table(("Stream", "Why it is left out"), lacks),
-        )
-    )
+def differences_table() -> str:
+    """How the Builder edition differs from the connector's image."""
+    rows = [(row["what"], row["image"], row["builder"]) for row in _rows_of("differences.tsv")]
+    return markdown_table(("", "The image", "The Builder edition"), rows)
+
+
+def left_out_table() -> str:
+    """The streams that the Builder edition lacks."""
+    rows = [(f"`{stream}`", why) for stream, why in LEFT_OUT.items()]
+    return markdown_table(("Stream", "Why it is left out"), rows)
 
 
 def _header() -> str:
@@ -155,11 +151,20 @@ def _schemas() -> Iterator[str]:
     """Each schema, a line for each of its columns."""
     for name in dict.fromkeys(stream.schema for stream in BUILDER_STREAMS):
         schema = json.loads((_SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
-        properties = schema.pop("properties")
+        properties = _sent(schema.pop("properties"))
         yield f"{name}:"
         yield from (f"  {key}: {_flow(value)}" for key, value in schema.items())
         yield "  properties:"
         yield from (f"    {key}: {_flow(value)}" for key, value in properties.items())
+
+
+def _sent(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Without the ids of objects as columns, which the image adds."""
+    return {
+        name: field
+        for name, field in properties.items()
+        if field.get("description") != f"The `id` in `{name.removesuffix('_id')}`."
+    }
 
 
 def _flow(value: Any) -> str:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +112,11 @@ SCOPES = tuple(
     dict.fromkeys(scope for stream in STREAMS for scope in (*stream.scopes, *stream.parent_scopes))
 )
 """All scopes that any stream can use."""
+
+
+@cache
+def columns_of(stream: StreamRow) -> Mapping[str, dict[str, Any]]:
+    """The columns of a stream: name -> JSON schema."""
+    file = ROOT / "source_coupa" / "schemas" / f"{stream.schema}.json"
+    columns: dict[str, dict[str, Any]] = json.loads(file.read_text(encoding="utf-8"))["properties"]
+    return columns

@@ -1,4 +1,4 @@
-"""The sections of the docs page and the README that are made, not written."""
+"""The sections of the pages that are generated."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from .builder import builder_tables
-from .diagram import diagram
+from .builder import differences_table, left_out_table
+from .columns import column_tables
+from .joins import diagrams, join_table
 from .manifest import ROOT
 from .speed import speed_tables, sync_times
-from .tables import scope_table, stream_tables
+from .tables import area_table, list_table, scope_table, stream_tables
 
 PAGE = ROOT / "docs" / "integrations" / "sources" / "coupa.md"
+"""The docs page. What is too long for it is on pages in the folder beside it."""
+
+BESIDE = PAGE.with_suffix("")
 
 README = ROOT / "README.md"
 
@@ -22,24 +26,36 @@ Sections = Mapping[str, Callable[[], str]]
 
 SECTIONS: Mapping[Path, Sections] = {
     PAGE: {
-        "#### What the Builder edition does otherwise": builder_tables,
-        "### Scopes": scope_table,
-        "### Streams": stream_tables,
-        "### How the streams join": diagram,
+        "### Streams by area": area_table,
         "### How long a sync takes": sync_times,
+    },
+    BESIDE / "streams.md": {
+        "## Streams": stream_tables,
+        "## Scopes": scope_table,
+        "## Lists and their tables": list_table,
+    },
+    BESIDE / "data-model.md": {
+        "## Diagrams": diagrams,
+        "## All columns that join": join_table,
+    },
+    BESIDE / "columns.md": {"## Columns": column_tables},
+    BESIDE / "builder-edition.md": {
+        "## How it differs": differences_table,
+        "## Streams that it lacks": left_out_table,
     },
     README: {"## Speed": speed_tables},
 }
 
 
 def renewed(page: str, sections: Sections) -> str:
-    """The page with these sections made anew.
+    """The page with these sections generated again.
 
     Raises:
         ValueError: if the page lacks one of them.
     """
     for header, make in sections.items():
-        section = rf"(?ms)^{re.escape(header)}\n\n[^\n]+\n\n(.*?)\n(?=^#{{2,3}} )"
+        level = len(header) - len(header.lstrip("#"))
+        section = rf"(?ms)^{re.escape(header)}\n\n[^\n]+\n\n(.*?)(?=\n#{{1,{level}}} |\Z)"
         found = re.search(section, page)
         if found is None:
             raise ValueError(f"no section {header}")

@@ -57,7 +57,7 @@ def sync_times() -> str:
             f"{small['peak_memory_mb']:.0f} MB and {large['peak_memory_mb']:.0f} MB",
         ),
         (
-            "ten columns of invoices in place of all",
+            "ten columns of invoices instead of all",
             f"{part['answer_bytes'] / whole['answer_bytes']:.0%} of the bytes, "
             f"{part['cpu_seconds'] / whole['cpu_seconds']:.0%} of the CPU time, "
             f"{part['seconds'] / whole['seconds']:.0%} of the time",
@@ -135,9 +135,9 @@ def _cost(figures: Figures) -> str:
 def _columns(figures: Figures) -> str:
     whole, part = figures["columns"]
     return (
-        f"Ten columns of invoices in place of all: {part['answer_bytes'] / 1e6:.0f} MB of answers "
-        f"in place of {whole['answer_bytes'] / 1e6:.0f} MB, {part['cpu_seconds']:.0f} CPU seconds "
-        f"in place of {whole['cpu_seconds']:.0f}, {part['seconds']:.0f} s in place of "
+        f"Ten columns of invoices instead of all: {part['answer_bytes'] / 1e6:.0f} MB of answers "
+        f"instead of {whole['answer_bytes'] / 1e6:.0f} MB, {part['cpu_seconds']:.0f} CPU seconds "
+        f"instead of {whole['cpu_seconds']:.0f}, {part['seconds']:.0f} s instead of "
         f"{whole['seconds']:.0f} s: the request budget decides."
     )
 

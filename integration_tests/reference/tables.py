@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -11,16 +12,37 @@ from .manifest import STREAMS, StreamRow
 
 _HOLDS = Path(__file__).parent / "streams.tsv"
 
-COLUMNS = ("Stream", "What it holds", "Endpoint", "Scope", "Primary key", "Cursor")
+COLUMNS = ("Stream", "Scope", "Key", "Cursor")
 
 
 def stream_tables() -> str:
     """A table of streams for each area of the manifest, in its order."""
     areas = []
-    for area, streams in groupby(STREAMS, lambda stream: stream.area):
+    for area, streams in _areas():
         rows = [_stream_row(stream) for stream in streams]
-        areas.append(f"#### {area[0].upper()}{area[1:]}\n\n{markdown_table(COLUMNS, rows)}")
+        areas.append(f"### {_title(area)}\n\n{markdown_table(COLUMNS, rows)}")
     return "\n".join(areas)
+
+
+def area_table() -> str:
+    """The streams of each area, with a link to its section of the stream reference."""
+    rows = [
+        (
+            f"[{_title(area)}](coupa/streams.md#{anchor(_title(area))})",
+            ", ".join(_code(stream.name) for stream in streams),
+        )
+        for area, streams in _areas()
+    ]
+    return markdown_table(("Area", "Streams"), rows)
+
+
+def list_table() -> str:
+    """Coupa's lists, and the streams that are made of each."""
+    made: dict[str, list[str]] = {}
+    for stream in STREAMS:
+        made.setdefault(stream.path, []).append(_code(stream.name))
+    rows = [(_code(f"/api/{path}"), ", ".join(streams)) for path, streams in sorted(made.items())]
+    return markdown_table(("Endpoint", "Tables"), rows)
 
 
 def scope_table() -> str:
@@ -38,23 +60,31 @@ def needs(stream: StreamRow) -> str:
     return " and ".join(" or ".join(map(_code, scopes)) for scopes in sets)
 
 
-def endpoint(stream: StreamRow) -> str:
-    """What a stream reads: a list, or for a child table the lists within its records."""
-    path = _code(f"/api/{stream.path}")
-    return f"{path}, {_code(stream.rows)}" if stream.rows else path
+def anchor(title: str) -> str:
+    """The fragment by which Markdown links to a header."""
+    return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-def holds() -> dict[str, str]:
+def _areas() -> list[tuple[str, list[StreamRow]]]:
+    return [(area, list(streams)) for area, streams in groupby(STREAMS, lambda s: s.area)]
+
+
+def _title(area: str) -> str:
+    return f"{area[0].upper()}{area[1:]}"
+
+
+def _held() -> dict[str, str]:
     """What each stream holds, in a few words."""
     with _HOLDS.open(encoding="utf-8") as lines:
         return {row["stream"]: row["holds"] for row in csv.DictReader(lines, delimiter="\t")}
 
 
+_HELD = _held()
+
+
 def _stream_row(stream: StreamRow) -> Sequence[str]:
     return (
-        _code(stream.name),
-        holds()[stream.name],
-        endpoint(stream),
+        f"{_code(stream.name)}<br/>{_HELD[stream.name]}",
         needs(stream),
         ", ".join(map(_code, stream.primary_key)),
         _code(stream.cursor) if stream.cursor else "",

@@ -29,6 +29,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--sign-in", action="store_true", help="print settings of a client for users who sign in"
     )
     parser.add_argument("--control", action="store_true", help="serve POST /_sandbox/... too")
+    parser.add_argument(
+        "--custom-fields", action="store_true", help="give records custom fields with hostile names"
+    )
     return parser.parse_args(arguments)
 
 
@@ -53,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         latency=options.latency_ms / 1000,
         port=options.port,
         control=options.control,
+        linked=True,
+        custom_fields=options.custom_fields,
     )
     with sandbox:
         config = sandbox.add_sign_in_client(*ALL_SCOPES) if options.sign_in else sandbox.config()

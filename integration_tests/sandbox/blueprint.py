@@ -87,6 +87,17 @@ class Blueprint:
             position = match.end()
         self._pieces.append(text[position:].encode())
 
+    def record(self) -> Record:
+        """The record with its open places."""
+        pieces = self._pieces.copy()
+        for index, kind, argument in self._slots:
+            is_whole = kind in ("child", "created", "updated")
+            slot = f"#{kind}:{argument}" if is_whole else f"{kind}:{argument}"
+            slot = f"\ue000{slot}\ue001"
+            pieces[index] = (f'"{slot}"' if is_whole else slot).encode()
+        record: Record = json.loads(b"".join(pieces))
+        return record
+
     def render(self, row_id: int, created: int | None, updated: int | None, zone: tzinfo) -> bytes:
         """The record as JSON bytes. `created` and `updated` are seconds since 1970."""
         row = _Values(row_id, created, updated, zone)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import Any
 
@@ -14,6 +15,8 @@ from .control import Control
 from .dialect import Dialect
 from .factory import Plan, Spread, make_table
 from .faults import Faults
+from .generators.custom_fields import add_custom_fields
+from .generators.links import FIRST, Links
 from .oauth import TokenDesk
 from .rate_limit import Bucket
 from .request_log import RequestLog, RequestRecord
@@ -56,6 +59,8 @@ class Sandbox:
         clock: Callable[[], datetime] | None = None,
         port: int = 0,
         control: bool = False,
+        linked: bool = False,
+        custom_fields: bool = False,
     ) -> None:
         """Build the tables.
 
@@ -63,6 +68,8 @@ class Sandbox:
         that every answer takes. size: resource -> bytes of a record. spread: see factory.Spread,
         for all resources or for each. documented: begin with the records Coupa documents.
         clock: returns the present as an aware UTC datetime. control: serve `/_sandbox/` too.
+        linked: references in generated records lead to rows that exist. custom_fields: give them
+        custom fields with hostile names.
         """
         unknown = rows.keys() - RESOURCES.keys()
         if unknown:
@@ -95,7 +102,25 @@ class Sandbox:
                 seed=seed,
                 parents=self.tables[resource.parent] if resource.parent else None,
             )
+        if linked:
+            self._link()
+        if custom_fields:
+            self._add_custom_fields()
         self.dialect = dialect or Dialect()
+
+    def _link(self) -> None:
+        filled = {path: table.ids() for path, table in self.tables.items() if len(table)}
+        record = lru_cache(maxsize=None)(lambda path, id: self.tables[path].get(id))
+        links = Links(filled, record)
+        for path in sorted(filled, key=lambda path: path not in FIRST):
+            self.tables[path].rework(links.link)
+            if path in FIRST:
+                record.cache_clear()
+
+    def _add_custom_fields(self) -> None:
+        for path, table in self.tables.items():
+            if len(table):
+                table.rework(partial(add_custom_fields, path=path, seed=self.seed))
 
     @property
     def dialect(self) -> Dialect:

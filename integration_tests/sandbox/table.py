@@ -146,6 +146,17 @@ class Table:
             self._highest = max(self._ids, default=0)
             self._changed()
 
+    def rework(self, change: Callable[[Record, int], Record]) -> None:
+        """Change the bodies that generated rows share, each with its number, before all edits."""
+        with self.lock:
+            old = self._pool.blueprints
+            new = [Blueprint(change(body.record(), number)) for number, body in enumerate(old)]
+            made = dict(zip(map(id, old), new, strict=True))
+            for row in self._rows.values():
+                row.blueprint = made.get(id(row.blueprint), row.blueprint)
+            self._pool = Pool(lambda: new)
+            self._changed()
+
     def versions(self) -> dict[int, tuple[int | None, object]]:
         """`updated-at` in seconds since 1970 and a body, by id; both are the same as long as the
         row is."""

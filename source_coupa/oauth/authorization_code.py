@@ -19,8 +19,8 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_coupa import errors
 from source_coupa.config import AuthorizationCode, CoupaConfig
 from source_coupa.oauth.endpoint import RETRY_WAITS, Granted, TokenEndpoint
-from source_coupa.oauth.redaction import hide
 from source_coupa.oauth.tokens import RENEW_AT, Token, TokenSlot, TokenStore
+from source_coupa.redaction import hide
 
 _LEAST_LEFT = 60.0
 """Seconds that a token of the settings must still live to be worth its use."""

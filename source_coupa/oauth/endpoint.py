@@ -21,8 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig, HeaderToken
-from source_coupa.oauth.redaction import hide
 from source_coupa.oauth.tokens import RENEW_AT, Token
+from source_coupa.redaction import hide
 from source_coupa.transport.session import new_session, send
 
 RETRY_WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)

@@ -19,6 +19,7 @@ from source_coupa.streams import StreamRow
 from source_coupa.transport.session import PARALLEL_REQUESTS, new_session, send
 
 _WARM_UP_POLL = 1.5
+_ONE_RECORD = MappingProxyType({"limit": "1"})
 
 
 class ScopeGate:
@@ -74,7 +75,7 @@ class ScopeGate:
             AirbyteTracedException: if there is no JSON list of objects.
         """
         query = {"order_by": "id", "dir": "desc", "limit": str(records)}
-        response = self._get(stream, self._store.token(stream.needs[-1], self._budget), query)
+        response = self._first_page(stream, query)
         host = self._store.config.host
         if response.status_code != 200:
             raise errors.unexpected_status(host, response.status_code)
@@ -95,12 +96,14 @@ class ScopeGate:
         response = self._first_page(stream)
         return None if response.status_code == 404 else self._may_read(stream, response)
 
-    def _first_page(self, stream: StreamRow) -> requests.Response:
+    def _first_page(
+        self, stream: StreamRow, query: Mapping[str, str] = _ONE_RECORD
+    ) -> requests.Response:
         token = self._store.token(stream.needs[-1], self._budget)
-        response = self._get(stream, token)
+        response = self._get(stream, token, query)
         while response.status_code == 401 and token.may_be_too_fresh:
             time.sleep(_WARM_UP_POLL)
-            response = self._get(stream, token)
+            response = self._get(stream, token, query)
         if response.status_code == 200:
             token.accepted()
         return response
@@ -120,12 +123,7 @@ class ScopeGate:
             raise errors.not_coupa(host, f"/api/{stream.resource} gives no JSON list")
         return True
 
-    def _get(
-        self,
-        stream: StreamRow,
-        token: Token,
-        query: Mapping[str, str] = MappingProxyType({"limit": "1"}),
-    ) -> requests.Response:
+    def _get(self, stream: StreamRow, token: Token, query: Mapping[str, str]) -> requests.Response:
         config = self._store.config
         request = requests.Request(
             "GET",

@@ -11,11 +11,12 @@ from airbyte_cdk.models import AirbyteStateMessage, AirbyteStateType
 from airbyte_cdk.sources.source import Source
 
 from source_coupa import errors
+from source_coupa.protocol.files import read_json
 from source_coupa.reading.bookmark import Bookmark
 from source_coupa.records.fields import instant
 from source_coupa.streams import StreamRow
 
-_AHEAD = timedelta(minutes=10)
+AHEAD = timedelta(minutes=10)
 """What clocks may differ by."""
 
 logger = logging.getLogger("airbyte")
@@ -27,6 +28,7 @@ def read_state(path: str) -> list[AirbyteStateMessage]:
     Raises:
         AirbyteTracedException: `config_error` if the file does not hold messages of this connector.
     """
+    read_json(path)
     try:
         states = Source.read_state(path)
         has_shared = any(s.global_ is not None and s.global_.shared_state for s in states)
@@ -59,7 +61,7 @@ def bookmarks(
             bookmark = _bookmark(state, stream)
         except (AttributeError, KeyError, TypeError, ValueError, IndexError):
             raise errors.unreadable_stream_state(name) from None
-        if bookmark.moment is not None and bookmark.moment > now + _AHEAD:
+        if bookmark.moment is not None and bookmark.moment > now + AHEAD:
             logger.warning(
                 f"The state of stream {name} lies in the future, so that changes may have been "
                 "missed: the stream is synced again from the start."

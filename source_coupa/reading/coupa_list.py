@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from source_coupa import errors
@@ -22,11 +22,18 @@ from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
-from source_coupa.reading.requests import Fetched, Question, Requests, Shape
+from source_coupa.reading.requests import (
+    IDS_ALONE,
+    LONGEST_WAIT,
+    Fetched,
+    Question,
+    Requests,
+    Shape,
+)
 from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.circuit_breaker import CircuitBreaker
-from source_coupa.transport.connection import Connection, RequestFailedError
+from source_coupa.transport.connection import LARGEST_RECORD, Connection, RequestFailedError
 from source_coupa.transport.scheduler import Scheduler
 
 logger = logging.getLogger("airbyte")
@@ -46,10 +53,13 @@ SOON = 1.0
 TICK = timedelta(seconds=1)
 """Coupa prints times to the second; a rounded one may lie this far before its bound."""
 
+_EARLIEST = datetime(1900, 1, 1, tzinfo=timezone.utc)
+_LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
+"""Times beyond these cannot be reckoned with in every zone, and prove no filter."""
+
 MOST_PROOFS = 5
 """Attempts to prove the filter on records that are edited meanwhile."""
 
-_ID = {"fields": '["id"]'}
 _BLANK = {f"{UPDATED_AT}[blank]": "true"}
 
 
@@ -112,6 +122,7 @@ class _Reading:
             coupa_list.connection,
             coupa_list.scheduler,
             coupa_list.breaker,
+            coupa_list.capabilities,
             coupa_list.shape,
         )
         self._is_shaped = coupa_list.shape is not None
@@ -174,7 +185,7 @@ class _Reading:
         return {f"{UPDATED_AT}[gt_or_eq]": text_of(self._wanted.since)}
 
     def _id_alone(self) -> Mapping[str, str]:
-        return _ID if self._capabilities.selects_fields and not self._is_shaped else {}
+        return IDS_ALONE if self._capabilities.selects_fields and not self._is_shaped else {}
 
     def _small_query(
         self, query: Mapping[str, str] | None = None, *, descending: bool = False
@@ -259,7 +270,7 @@ class _Reading:
                 continue
             if earliest is not None and moment < earliest:
                 raise errors.filter_ignored(self._resource, f"id {record['id']}: {moment}")
-            if self._proves_filter:
+            if self._proves_filter and _EARLIEST < moment < _LATEST:
                 self._proves_filter = False
                 self._prove_filter(record["id"], moment, MOST_PROOFS)
 
@@ -328,11 +339,17 @@ class _Reading:
             return self._retry(range_, failure)
         assert isinstance(failure, RequestFailedError)
         range_.is_ill = range_.is_ill or self._requests.others_came_since(question)
+        if failure.too_large:
+            # room for it is reserved before it is asked for again
+            self._requests.record_bytes = max(failure.too_large // range_.size, 1)
         if range_.size > 1 and (failure.too_large or range_.is_ill):
+            if failure.wait is not None and failure.wait > LONGEST_WAIT:
+                return self._retry(range_, failure)
             range_.shrink()
-            if failure.too_large:
-                self._requests.record_bytes = max(failure.too_large // range_.size, 1)
             logger.info(f"{self._resource}: asking for {range_.size} records at a time.")
+            self._ask_for_page(range_, max(SOON, failure.wait or 0.0))
+            return ()
+        if 0 < failure.too_large <= LARGEST_RECORD:
             self._ask_for_page(range_, SOON)
             return ()
         if range_.failures + 1 < (2 if range_.size > 1 else ENOUGH_ALONE):
@@ -475,7 +492,8 @@ class _Reading:
         other = {name: value for name, value in query.items() if name != "fields"}
         self._ask_other_form(
             other if is_part else {**other, **selection.fields()},
-            partial(self._on_comparison, selection, page, query, None),
+            # whoever gets the page renames its keys in place
+            partial(self._on_comparison, selection, list(map(dict, page)), query, None),
         )
 
     def _on_comparison(

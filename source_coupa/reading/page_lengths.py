@@ -27,7 +27,8 @@ class PageLengths:
         """Whether a page of `length` records, of which `size` were asked for, is the last one."""
         if length == 0:
             return True
-        known = self.short_page if self._learns else self._known
+        # what this sync has seen may be more of the same: a page needs to be far shorter
+        known = self._longest // 2 if self._learns else self._known
         return length < size and known is not None and length <= known and not self._goes_on
 
     def note(self, range_: IdRange, length: int, size: int) -> None:

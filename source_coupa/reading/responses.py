@@ -8,6 +8,7 @@ import orjson
 
 from source_coupa import errors
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
+from source_coupa.redaction import quoted
 from source_coupa.transport.connection import RequestFailedError, Response
 
 
@@ -85,7 +86,7 @@ def stated_errors(body: bytes) -> str:
         ]
     except (orjson.JSONDecodeError, AttributeError):
         texts = []
-    return "; ".join(str(text) for text in texts if text)[:300] or "no reason given"
+    return quoted("; ".join(str(text) for text in texts if text)) or "no reason given"
 
 
 def _parsed(body: bytes) -> list[JsonRecord] | str:

@@ -35,7 +35,8 @@ class Columns:
     def __init__(self, stream: str, configured: Collection[str], known: Collection[str]) -> None:
         self._stream = stream
         self._configured = frozenset(configured)
-        self._known = frozenset(known) | self._configured
+        # a field of Coupa's with the name of that column belongs into it
+        self._known = (frozenset(known) | self._configured) - {ADDITIONAL_FIELDS}
         self._keeps = ADDITIONAL_FIELDS in self._configured
         self._told: set[str] = set()
 

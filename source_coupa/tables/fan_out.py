@@ -34,7 +34,7 @@ from source_coupa.reading.pages import Page
 from source_coupa.reading.responses import moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant
 from source_coupa.records.references import add_ids
-from source_coupa.tables.plan import NO_CURSOR, ListPlan, Table
+from source_coupa.tables.plan import ListPlan, Table
 from source_coupa.transport.clock import Clock
 
 PAGE = "page"
@@ -185,6 +185,7 @@ class _List:
     def __init__(self, plan: ListPlan, clock: Clock) -> None:
         self.resource = plan.resource
         self.tables = [_Progress(table, clock) for table in plan.tables]
+        self.has_times = any(table.stream.cursor_field for table in plan.tables)
         self.is_complete = False
         self.logged_rows = 0
 
@@ -209,10 +210,9 @@ class FanOut:
     def messages(self, messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
         """Those of the tables, and all that belong to no list as they are."""
         for message in messages:
-            for said in self._of(message):
-                if said.type != Type.LOG:
-                    self._said_at = self._clock.monotonic()
-                yield said
+            if message.type != Type.LOG:
+                self._said_at = self._clock.monotonic()
+            yield from self._of(message)
 
     def _of(self, message: AirbyteMessage) -> Iterable[AirbyteMessage]:
         if message.record is not None and message.record.stream in self._lists:
@@ -236,10 +236,11 @@ class FanOut:
 
     def _of_page(self, list_: _List, page: Page) -> Iterator[AirbyteMessage]:
         emitted_at = time.time_ns() // 1_000_000
+        live = list_.live()
         for record in page.records:
             moment = self._moment(list_, record)
-            for table in list_.live():
-                if table.wants(page, record, moment):
+            for table in live:
+                if not table.has_failed and table.wants(page, record, moment):
                     yield from self._rows(table, record, emitted_at)
                 table.note(record, moment)
         for table in list_.live():
@@ -251,7 +252,7 @@ class FanOut:
         list_.is_complete = list_.is_complete or page.is_last
 
     def _moment(self, list_: _List, record: JsonRecord) -> datetime | None:
-        if all(table.table.cursor_field == NO_CURSOR for table in list_.tables):
+        if not list_.has_times:
             return None
         try:
             return moment_of(list_.resource, record)
@@ -317,6 +318,7 @@ class FanOut:
         self._log_progress()
         if self._clock.monotonic() - self._said_at < MOST_SILENCE:
             return
+        self._said_at = self._clock.monotonic()
         for list_ in self._lists.values():
             for progress in list_.live():
                 if not list_.is_complete:

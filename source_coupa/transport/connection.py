@@ -183,7 +183,12 @@ class HttpConnection:
             raise RequestFailedError(error, is_final=is_final, is_token=True) from None
         request = self._session.prepare_request(
             requests.Request(
-                "GET", self._url, params=query, headers=dict(self._headers), auth=token
+                "GET",
+                self._url,
+                params=query,
+                headers=dict(self._headers),
+                auth=token,
+                hooks={"response": self._refuse_redirect},
             )
         )
         if self._budget is not None:
@@ -198,7 +203,7 @@ class HttpConnection:
             )
             with response:
                 body = self._body(response, load, LARGEST_PAGE if records > 1 else LARGEST_RECORD)
-        except requests.RequestException as error:
+        except OSError as error:
             failure = errors.unreachable(self._host, error)
             raise RequestFailedError(
                 failure, is_final=failure.failure_type == FailureType.config_error
@@ -216,7 +221,7 @@ class HttpConnection:
                 size += len(chunk)
                 if size > limit:
                     raise RequestFailedError(
-                        errors.too_large(self._resource, limit), too_large=size
+                        errors.too_large(self._resource, limit), too_large=2 * size
                     )
                 if size > load.size:
                     try:
@@ -236,8 +241,6 @@ class HttpConnection:
         status = response.status_code
         if status == requests.codes.ok:
             self._authenticator.accepted(token)
-        if response.is_redirect:
-            raise RequestFailedError(errors.redirected(self._host, response), is_final=True)
         if status in (requests.codes.ok, requests.codes.bad_request):
             return
         if status == requests.codes.unauthorized:
@@ -246,7 +249,7 @@ class HttpConnection:
         if status == requests.codes.not_found and _NO_RESULTS in body.lower():
             return
         resolution = self._error_handler.interpret_response(response)
-        if _is_web_page(response, body) and 400 <= status < 500 and status != 429:
+        if errors.bars_the_way(status, body):
             raise RequestFailedError(errors.in_front_of_coupa(self._host, status), is_final=True)
         if resolution.response_action == ResponseAction.IGNORE:
             return
@@ -264,6 +267,12 @@ class HttpConnection:
             wait=retry_after(response, self._clock.now()),
         )
 
+    def _refuse_redirect(self, response: requests.Response, **_: Any) -> None:
+        # before requests reads its target, which may be no address
+        if response.is_redirect:
+            response.close()
+            raise RequestFailedError(errors.redirected(self._host, response), is_final=True)
+
     def _moment(self, response: requests.Response, seconds: float) -> datetime:
         """When Coupa began to answer, at the latest, by its own clock if it says."""
         try:
@@ -277,8 +286,3 @@ class HttpConnection:
 
 _NO_RESULTS = b"no results match your search criteria"
 """How Coupa says that a list is empty where it does not answer `[]` (page 0011)."""
-
-
-def _is_web_page(response: requests.Response, body: bytes) -> bool:
-    start = body[:200].lstrip().lower()
-    return start.startswith((b"<!doctype html", b"<html"))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import partial
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import version
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from airbyte_cdk.sources.streams.call_rate import APIBudget
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
-from source_coupa.transport.time_limits import limit_heads, read_within
+from source_coupa.transport.time_limits import limit_heads, over_after
 
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect and to wait for the next bytes: a first response can be slow."""
@@ -22,16 +25,46 @@ PARALLEL_REQUESTS = 16
 """How many requests go out at once where one is needed for each scope."""
 
 
+LARGEST_TOKEN = 1_000_000
+"""Bytes of a response to a token request, unpacked."""
+
+LARGEST_LIST = 256_000_000
+"""Bytes of a list of one record, unpacked."""
+
+USER_AGENT = f"source-coupa/{version('airbyte-source-coupa')}"
+
+_CHUNK = 1 << 13
+"""Bytes that are unpacked at once: they can become a thousand times as many."""
+
+
+class _Session(requests.Session):
+    def __init__(self) -> None:
+        super().__init__()
+        self.headers["User-Agent"] = USER_AGENT
+        # neither kept nor sent
+        self.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+
+    def merge_environment_settings(self, url: Any, *settings: Any, **named: Any) -> Any:
+        """As in requests, but a sandbox on this machine is not reached through a proxy."""
+        merged = super().merge_environment_settings(url, *settings, **named)
+        if urlsplit(str(url)).hostname == "localhost":
+            merged["proxies"] = {}
+        return merged
+
+    def get_redirect_target(self, response: requests.Response) -> None:
+        """Nothing: redirects are refused, and requests stumbles over some targets."""
+
+
 def new_session(
     *, longest_response: float = LONGEST_ANSWER, connections: int = PARALLEL_REQUESTS
 ) -> requests.Session:
-    """A session that keeps so many connections to a host.
+    """A session that keeps so many connections to a host, and no cookies.
 
     Args:
         longest_response: seconds that the head of a response may take.
         connections: how many requests go out at once.
     """
-    session = requests.Session()
+    session = _Session()
     limit_heads(session, longest_response, connections=connections)
     return session
 
@@ -49,7 +82,10 @@ def send(
         AirbyteTracedException: why there is no answer, or that it is a redirect: these are not
             followed, for they lead to a login page or another host.
     """
-    request.hooks["response"] += [partial(_refuse_redirect, config.host), _read_at_once]
+    request.hooks["response"] += [
+        partial(_refuse_redirect, config.host),
+        partial(_read_at_once, config.host),
+    ]
     prepared = session.prepare_request(request)
     if budget is not None:
         budget.acquire_call(prepared)
@@ -61,8 +97,25 @@ def send(
         raise errors.unreachable(config.host, error) from None
 
 
-def _read_at_once(response: requests.Response, **_: Any) -> None:
-    read_within(response, LONGEST_ANSWER)
+def _read_at_once(host: str, response: requests.Response, **_: Any) -> None:
+    """Reads the body, which `response.content` then gives."""
+    largest = LARGEST_TOKEN if response.request.method == "POST" else LARGEST_LIST
+    chunks: list[bytes] = []
+    size = 0
+    # closing alone, all that urllib3 before 2.3 can do, does not wake a thread that reads
+    end = getattr(response.raw, "shutdown", response.close)
+    try:
+        with over_after(LONGEST_ANSWER, end):
+            for chunk in response.iter_content(_CHUNK):
+                size += len(chunk)
+                if size > largest:
+                    raise errors.not_coupa(host, f"a response of more than {largest:,} bytes")
+                chunks.append(chunk)
+    except Exception:
+        # a body that is not read to its end would keep its connection
+        response.close()
+        raise
+    response._content = b"".join(chunks)
 
 
 def _refuse_redirect(host: str, response: requests.Response, **_: Any) -> None:

@@ -23,23 +23,6 @@ def limit_heads(session: requests.Session, seconds: float, *, connections: int =
         session.mount(prefix, _HeadsInTime(seconds, connections))
 
 
-def read_within(response: requests.Response, seconds: float) -> None:
-    """Reads the body of an answer, which `response.content` then gives.
-
-    Raises:
-        requests.RequestException: if the answer breaks off, or is not complete in time.
-    """
-    # closing alone, all that urllib3 before 2.3 can do, does not wake a thread that reads
-    end = getattr(response.raw, "shutdown", response.close)
-    with over_after(seconds, end):
-        try:
-            _ = response.content
-        except requests.RequestException:
-            # a body that cannot be unpacked would keep its connection
-            response.close()
-            raise
-
-
 class _HeadsInTime(HTTPAdapter):
     def __init__(self, seconds: float, connections: int) -> None:
         super().__init__(pool_connections=connections, pool_maxsize=connections)

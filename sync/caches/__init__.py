@@ -1,1 +1,1 @@
-"""PyAirbyte's caches, mended where they would lose or change what the connector sends."""
+"""PyAirbyte's caches, fixed where they would lose or change what the connector sends."""

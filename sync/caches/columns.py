@@ -82,6 +82,11 @@ def is_day(column: str) -> bool:
     return "date" in column.split("_")
 
 
+def view_of(table: str) -> str:
+    """The view that `bin/sync` makes beside a table."""
+    return f"{table}_typed"
+
+
 def column_of(field: str) -> str:
     """The column of a field of a record. Two fields never have the same one, whatever else a
     record holds: databases take `Status` for `status`, and cut long names.
@@ -168,14 +173,12 @@ def _instant(text: str) -> str:
     day, time, fraction, offset = parts.groups()
     if offset in (None, "Z", "UTC"):
         offset = "+0000"
-    offset = offset.replace(":", "").ljust(5, "0")
+    hours, minutes = offset[:3], offset[3:].replace(":", "") or "00"
     clock = time or "00:00"
     if len(clock) == len("00:00"):
         clock += ":00"
     try:
-        found = datetime.strptime(
-            f"{day}T{clock}.{fraction or 0}{offset}", "%Y-%m-%dT%H:%M:%S.%f%z"
-        )
+        found = datetime.fromisoformat(f"{day}T{clock}.{fraction or '':0<6}{hours}:{minutes}")
         return found.astimezone(timezone.utc).isoformat()
     except (ValueError, OverflowError):
         raise MisfitError from None

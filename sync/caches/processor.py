@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -24,6 +24,7 @@ from sync.caches.columns import (
     column_of,
     is_day,
     kind_of,
+    view_of,
 )
 
 _DAY = len("2026-11-26")
@@ -54,6 +55,30 @@ class _Columns:
     of_field: Mapping[str, str]
     kinds: Mapping[str, Kind]
     keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Aside:
+    """What `_airbyte_meta` keeps: values that do not fit into their columns, fields without a
+    column, and days that are others in UTC, in which times are stored."""
+
+    misfits: dict[str, Any]
+    undeclared: dict[str, Any]
+    days: dict[str, str]
+
+    def meta(self) -> dict[str, Any]:
+        """Its JSON, with changes in the form of the Airbyte protocol."""
+        changes = [
+            {
+                "field": column,
+                "change": "NULLED",
+                "reason": "DESTINATION_TYPECAST_ERROR",
+                "value": value,
+            }
+            for column, value in self.misfits.items()
+        ]
+        all_of_it = {"changes": changes, "undeclared": self.undeclared, "days": self.days}
+        return {name: kept for name, kept in all_of_it.items() if kept}
 
 
 class Processor(SqlProcessorBase):
@@ -106,46 +131,21 @@ class Processor(SqlProcessorBase):
 
     def _row(self, message: Any, columns: _Columns) -> dict[str, str | None]:
         stream, record = message.stream, message.data
-        extracted = datetime.fromtimestamp(message.emitted_at / 1000, tz=timezone.utc)
-        added = {_RAW_ID: str(ulid.ULID()), _EXTRACTED_AT: extracted.isoformat()}
-        row = {**self._fitted(stream, record, columns), **added}
+        row, aside = _fitted(record, columns)
         if not self.has_nul and any(_has_nul(text) for text in row.values()):
             # its own fields keep their names, by which their columns are found
             cleaned = {field: _without_nul(value) for field, value in record.items()}
             if cleaned != record:
                 self._changes.without_nul[stream] += 1
-                row = {**self._fitted(stream, cleaned, columns), **added}
-        return row
-
-    def _fitted(
-        self, stream: str, record: Mapping[str, Any], columns: _Columns
-    ) -> dict[str, str | None]:
-        """A row without the two columns of Airbyte that differ with each."""
-        row: dict[str, str | None] = {}
-        misfits, undeclared, days = [], {}, {}
-        for field, value in record.items():
-            column = columns.of_field.get(field)
-            if column is None:
-                if value is not None:
-                    undeclared[field] = value
-                continue
-            try:
-                text = row[column] = as_stored(value, columns.kinds[column])
-                if columns.kinds[column] is Kind.INSTANT and text and is_day(column):
-                    day = str(value).strip()[:_DAY]
-                    if day != text[:_DAY]:
-                        days[column] = day
-            except MisfitError:
-                row[column] = None
-                misfits.append((column, value))
-        if misfits or undeclared:
+                row, aside = _fitted(cleaned, columns)
+        if aside.misfits or aside.undeclared:
             name = "/".join(str(record.get(key)) for key in columns.keys)
-            for column, _ in misfits:
+            for column in aside.misfits:
                 self._changes.misfit(stream, column, columns.kinds[column], name)
-            for field in undeclared:
+            for field in aside.undeclared:
                 self._changes.undeclared(stream, field, name)
-        row[_META] = as_json(_meta(misfits, undeclared, days))
-        return row
+        extracted = datetime.fromtimestamp(message.emitted_at / 1000, tz=timezone.utc)
+        return {**row, _RAW_ID: str(ulid.ULID()), _EXTRACTED_AT: extracted.isoformat()}
 
     @property
     def _changes(self) -> Changes:
@@ -199,10 +199,9 @@ class Processor(SqlProcessorBase):
             kind = kinds.get(stored[column], Kind.TEXT)
             if kinds[name.lower()] in WIDER[kind]:
                 # not while a view shows it: ours is made again, another one keeps the column
-                self._execute_sql(
-                    f"DROP VIEW IF EXISTS {self._fully_qualified(f'{table_name}_typed')}"
-                )
+                view = self._fully_qualified(view_of(table_name))
                 with suppress(SQLRuntimeError):
+                    self._execute_sql(f"DROP VIEW IF EXISTS {view}")
                     self._alter(table_name, self._widening(column, kinds[name.lower()]))
 
     def _alter(self, table: str, change: str) -> None:
@@ -214,28 +213,29 @@ class Processor(SqlProcessorBase):
         return f'ALTER COLUMN "{column}" TYPE {name} USING CAST({value} AS {name})'
 
 
-def _meta(
-    misfits: Sequence[tuple[str, Any]], undeclared: Mapping[str, Any], days: Mapping[str, str]
-) -> dict[str, Any]:
-    """What `_airbyte_meta` holds: values that do not fit, with changes in the form of the Airbyte
-    protocol, fields without a column, and days that are others in UTC, in which times are stored.
-    """
-    meta: dict[str, Any] = {}
-    if misfits:
-        meta["changes"] = [
-            {
-                "field": column,
-                "change": "NULLED",
-                "reason": "DESTINATION_TYPECAST_ERROR",
-                "value": value,
-            }
-            for column, value in misfits
-        ]
-    if undeclared:
-        meta["undeclared"] = undeclared
-    if days:
-        meta["days"] = days
-    return meta
+def _fitted(record: Mapping[str, Any], columns: _Columns) -> tuple[dict[str, str | None], _Aside]:
+    """A row, without the two columns of Airbyte that differ with each."""
+    row: dict[str, str | None] = {}
+    aside = _Aside({}, {}, {})
+    for field, value in record.items():
+        column = columns.of_field.get(field)
+        if column is None:
+            if value is not None:
+                aside.undeclared[field] = value
+            continue
+        kind = columns.kinds[column]
+        try:
+            text = row[column] = as_stored(value, kind)
+        except MisfitError:
+            row[column] = None
+            aside.misfits[column] = value
+            continue
+        if kind is Kind.INSTANT and text and is_day(column):
+            day = value.strip()[:_DAY]
+            if day != text[:_DAY]:
+                aside.days[column] = day
+    row[_META] = as_json(aside.meta())
+    return row, aside
 
 
 def _has_nul(text: str | None) -> bool:

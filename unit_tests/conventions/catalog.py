@@ -27,7 +27,7 @@ def read() -> Tree:
     """The catalog, and the streams that other files name, with what they say of them."""
     with Sandbox({}, dialect=Dialect(rate_limit=None)) as sandbox:
         [message] = discover(sandbox.config()).of_type("CATALOG")
-    rows = table(Pages.read().docs, "Stream", "Endpoint", "Primary key", "Cursor")
+    rows = table(Pages.read().beside("streams"), "Stream", "Scope", "Key", "Cursor")
     metadata = yaml.safe_load((ROOT / "metadata.yaml").read_text(encoding="utf-8"))["data"]
     configured = json.loads(
         (ROOT / "integration_tests" / "configured_catalog.json").read_text(encoding="utf-8")
@@ -92,8 +92,8 @@ def check_cursors(document: Tree) -> Problems:
 
 
 def check_page(document: Tree) -> Problems:
-    """The docs page names the same streams, in the same order, with their keys and cursors."""
-    told = [(row["Stream"], row["Primary key"], row["Cursor"]) for row in document.root["page"]]
+    """The stream reference names the same streams, in the same order, with keys and cursors."""
+    told = [(row["Stream"], row["Key"], row["Cursor"]) for row in document.root["page"]]
     wanted = [
         (
             name,
@@ -141,7 +141,7 @@ def example() -> Tree:
     return Tree(
         {
             "streams": [_STREAM],
-            "page": [{"Stream": "users", "Primary key": "id", "Cursor": "updated_at"}],
+            "page": [{"Stream": "users", "Key": "id", "Cursor": "updated_at"}],
             "suggested": ["users"],
             "configured": [{"stream": {"name": "users"}, "sync_mode": "incremental"}],
         }
@@ -173,7 +173,7 @@ CHECKS: tuple[Check[Tree], ...] = (
         check_page,
         (f"{_FIRST}/name", "people"),
         ("page", []),
-        ("page/0/Primary key", "login"),
+        ("page/0/Key", "login"),
         ("page/0/Cursor", ""),
     ),
     Check(check_suggestions, ("suggested", ["people"])),

@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from integration_tests.reference.manifest import MANIFEST
+from source_coupa.streams import stream_rows
 
 from .project import ROOT
 from .rules import GONE, Check, Problems, Tree
@@ -263,6 +264,29 @@ def check_schema_files(document: Tree) -> Problems:
     ]
 
 
+def check_child_tables(document: Tree) -> Problems:
+    """Each child table has the plain stream of its list beside it, with the same scopes, look-back
+    and shape: one pass of the list serves both."""
+    rows = stream_rows(document.root["manifest"])
+    plain = {row.resource: row for row in rows if row.rows is None and row.nested is None}
+
+    def problems() -> Iterator[str]:
+        for row in rows:
+            own = plain.get(row.resource)
+            if row.rows is None:
+                continue
+            if own is None:
+                yield f"{row.name}: no plain stream reads {row.resource}"
+                continue
+            for name in ("scopes", "parent_scopes", "lookback_hours", "shape"):
+                if getattr(row, name) != getattr(own, name):
+                    yield f"{row.name}: other {name} than {own.name}"
+            if bool(row.cursor_field) != bool(own.cursor_field):
+                yield f"{row.name}: only one of it and {own.name} has update times"
+
+    return list(problems())
+
+
 _CURSOR = {
     "type": "DatetimeBasedCursor",
     "cursor_field": "updated_at",
@@ -287,6 +311,7 @@ _EXAMPLE: dict[str, Any] = {
             },
             "stream": {
                 "type": "DeclarativeStream",
+                "primary_key": "id",
                 "incremental_sync": _CURSOR,
                 "transformations": [
                     {
@@ -314,20 +339,30 @@ _EXAMPLE: dict[str, Any] = {
         "streams": [
             {
                 "$ref": "#/definitions/stream",
-                "$parameters": {"name": "users", "resource": "users"},
-            }
+                "$parameters": {"name": "users", "resource": "users", "scope": "u"},
+            },
+            {
+                "$ref": "#/definitions/stream",
+                "$parameters": {
+                    "name": "user_roles",
+                    "resource": "users",
+                    "scope": "u",
+                    "rows": "roles",
+                    "parent": "user",
+                },
+            },
         ],
         "spec": {
             "type": "Spec",
             "connection_specification": {"properties": {"host": {}, "since": {}}},
         },
     },
-    "files": ["users"],
+    "files": ["users", "user_roles"],
 }
 
 
 def example() -> Tree:
-    """A manifest of one stream that keeps every rule."""
+    """A manifest of a stream and its child table that keeps every rule."""
     return Tree(_EXAMPLE)
 
 
@@ -335,6 +370,7 @@ _FILTER = "manifest/definitions/filter"
 _STREAM = "manifest/definitions/stream"
 _REQUESTER = f"{_STREAM}/retriever/requester"
 _ROW = "manifest/streams/0"
+_CHILD = "manifest/streams/1"
 
 CHECKS: tuple[Check[Tree], ...] = (
     Check(
@@ -388,8 +424,16 @@ CHECKS: tuple[Check[Tree], ...] = (
         (f"{_STREAM}/incremental_sync/cursor_granularity", GONE),
     ),
     Check(
+        check_child_tables,
+        (f"{_CHILD}/$parameters/scope", "other"),
+        (f"{_CHILD}/$parameters/resource", "roles"),
+        (f"{_CHILD}/$parameters/shape", "revision"),
+        (f"{_CHILD}/incremental_sync", None),
+        (f"{_CHILD}/incremental_sync", {**_CURSOR, "$parameters": {"least_lookback_hours": 9}}),
+    ),
+    Check(
         check_schema_files,
         (f"{_ROW}/$parameters/schema_file", "people"),
-        ("files", ["users", "people"]),
+        ("files", ["users", "user_roles", "people"]),
     ),
 )

@@ -120,10 +120,21 @@ def check_https(project: Project) -> Problems:
 
 
 _LOCKS: Mapping[str, tuple[str, ...]] = {
-    "poetry.lock": ("requirements-dev.txt", "requirements-benchmark.txt"),
+    "poetry.lock": (
+        "requirements-dev.txt",
+        "requirements-image.txt",
+        "requirements-build.txt",
+        "requirements-benchmark.txt",
+        "requirements-audit.txt",
+    ),
     "sync/poetry.lock": ("sync/requirements.txt",),
 }
 """Lock file -> the lists of the same versions that the scripts in bin/ install from."""
+
+
+_LISTED = re.compile(
+    r"([\w.-]+)(?:\[.*?\])?==([^\s;]+)(?: ; [^#]*?)?(?: +--hash=sha256:[0-9a-f]{64})+ *"
+)
 
 
 def _normal(name: str) -> str:
@@ -136,17 +147,27 @@ def check_requirements(project: Project) -> Problems:
         locked = {(_normal(p["name"]), p["version"]) for p in project.toml(lock)["package"]}
         listed = set()
         for requirements in lists:
-            for line in project.texts[requirements].splitlines():
-                found = re.match(r"([\w.-]+)(?:\[.*?\])?==([^\s;]+)(?: ;|$)", line)
+            for line in project.texts[requirements].replace("\\\n", "").splitlines():
+                found = _LISTED.fullmatch(line)
                 if found:
                     listed.add((_normal(found[1]), found[2]))
                 else:
-                    problems.append(f"{requirements}: {line} names no version")
+                    problems.append(f"{requirements}: {line} names no version, or no hash")
         problems += [
             f"{name} {version} is only in one of {lock} and {', '.join(lists)}"
             for name, version in sorted(locked ^ listed)
         ]
     return problems
+
+
+def check_hashes_are_required(project: Project) -> Problems:
+    """Nothing is installed from a list without a look at its hashes."""
+    return [
+        f"{path}: {line.strip()}"
+        for path in ("bin/_common.sh", "Dockerfile")
+        for line in project.texts[path].splitlines()
+        if re.search(r"install.* -r ", line) and "--require-hashes" not in line
+    ]
 
 
 def check_locks(project: Project) -> Problems:
@@ -160,7 +181,7 @@ def check_locks(project: Project) -> Problems:
             content["group"] = poetry["group"]
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         if project.toml(lock)["metadata"]["content-hash"] != digest:
-            problems.append(f"{lock} is older than its pyproject.toml: lock anew")
+            problems.append(f"{lock} is older than its pyproject.toml: run bin/lock")
     return problems
 
 
@@ -199,7 +220,17 @@ CHECKS: tuple[Check[Project], ...] = (
     Check(check_icon, ("icon.svg", "0 0 250 250", "0 0 250 200")),
     Check(check_files, ("setup.py", "", "from setuptools import setup\n")),
     Check(check_https, ("sync/errors.py", "from", "A = 'http://coupa.example'\nfrom")),
-    Check(check_requirements, ("requirements-dev.txt", "airbyte-cdk==7.", "airbyte-cdk==6.")),
+    Check(
+        check_requirements,
+        ("requirements-dev.txt", "airbyte-cdk==7.", "airbyte-cdk==6."),
+        ("requirements-image.txt", " \\\n    --hash=sha256:", " # "),
+        ("requirements-build.txt", "poetry-core==", "# poetry-core=="),
+    ),
+    Check(
+        check_hashes_are_required,
+        ("bin/_common.sh", "--require-hashes ", ""),
+        ("Dockerfile", "--require-hashes -r requirements-image.txt", "-r requirements-image.txt"),
+    ),
     Check(check_locks, ("pyproject.toml", 'requests = "', 'other = "*"\nrequests = "')),
     Check(check_lock_sources, ("requirements-dev.txt", "airbyte", "--index-url x\nairbyte")),
     Check(check_cdk, ("source_coupa/manifest.yaml", "version: 7.39.1", "version: 6.0.0")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft7Validator
@@ -21,36 +21,43 @@ from .rules import Check
 SPEC = MANIFEST["spec"]["connection_specification"]
 
 
+DOCS = "docs/integrations/sources/coupa.md"
+
+BESIDE = "docs/integrations/sources/coupa"
+
+
 @dataclass(frozen=True)
 class Pages:
-    """The text of every page."""
+    """The text of every page: path -> text."""
 
-    docs: str
-    readme: str
-    agents: str
-    contributing: str
-    reliability: str
+    texts: Mapping[str, str]
 
     @classmethod
     def read(cls) -> Pages:
+        files = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
         return cls(
-            docs=_text("docs/integrations/sources/coupa.md"),
-            readme=_text("README.md"),
-            agents=_text("AGENTS.md"),
-            contributing=_text("CONTRIBUTING.md"),
-            reliability=_text("docs/reliability.md"),
+            {
+                file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8")
+                for file in sorted(files)
+                if not file.is_symlink()
+            }
         )
+
+    @property
+    def docs(self) -> str:
+        """The docs page of the connector."""
+        return self.texts[DOCS]
+
+    def beside(self, name: str) -> str:
+        """A page of the folder beside the docs page."""
+        return self.texts[f"{BESIDE}/{name}.md"]
 
     def with_edit(self, *edit: str) -> Pages:
         """(page, old, new): the pages with all of `old` replaced in one."""
         page, old, new = edit
-        text = getattr(self, page)
+        text = self.texts[page]
         assert old in text, f"{page} holds no {old!r}"
-        return replace(self, **{page: text.replace(old, new)})
-
-
-def _text(path: str) -> str:
-    return (ROOT / path).read_text(encoding="utf-8")
+        return Pages({**self.texts, page: text.replace(old, new)})
 
 
 # What the template of Airbyte's connector pages demands; order counts, levels do not.
@@ -97,9 +104,14 @@ SECTION_STARTS: Mapping[str, str] = {
 """Section -> how Airbyte's checks and its guide for connector pages want it to begin."""
 
 
+def prose(text: str) -> str:
+    """The text without its code blocks."""
+    return re.sub(r"^ *```.*?^ *```$", "", text, flags=re.S | re.M)
+
+
 def headers(text: str) -> list[str]:
     """The texts of all headers, code blocks left out."""
-    return re.findall(r"^#{1,4} (.+)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return re.findall(r"^#{1,4} (.+)$", prose(text), re.M)
 
 
 def section(text: str, header: str) -> str:
@@ -109,10 +121,13 @@ def section(text: str, header: str) -> str:
 
 
 def tables(text: str) -> Iterator[list[dict[str, str]]]:
-    """The rows of each table, by column; backticks left out."""
+    """The rows of each table, by column; backticks left out, and what follows a line break."""
     for block in re.findall(r"(?:^ *\|.*\n)+", text, re.M):
         heads, _, *rows = (
-            [cell.strip().replace("`", "") for cell in line.strip().strip("|").split("|")]
+            [
+                cell.partition("<br/>")[0].strip().replace("`", "")
+                for cell in line.strip().strip("|").split("|")
+            ]
             for line in block.splitlines()
         )
         yield [dict(zip(heads, row, strict=True)) for row in rows]
@@ -136,9 +151,9 @@ def check_fixed_text(pages: Pages) -> list[str]:
     ]
 
 
-def check_made_sections(pages: Pages) -> list[str]:
-    """The tables of streams and scopes, the diagram, and the figures of the benchmark."""
-    written = {page.PAGE: pages.docs, page.README: pages.readme}
+def check_generated_sections(pages: Pages) -> list[str]:
+    """The tables, the diagrams, and the figures of the benchmark."""
+    written = {path: pages.texts[path.relative_to(ROOT).as_posix()] for path in page.SECTIONS}
     return [
         f"{path.name}: run python -m integration_tests.reference"
         for path, sections in page.SECTIONS.items()
@@ -146,31 +161,34 @@ def check_made_sections(pages: Pages) -> list[str]:
     ]
 
 
-def check_scopes_are_told(pages: Pages) -> list[str]:
-    """The docs page names the scopes of each stream as the manifest does."""
-    rows = table(pages.docs, "Stream", "Endpoint", "Scope")
-    told = {(row["Stream"], row["Scope"]) for row in rows}
+def check_columns_are_described(pages: Pages) -> list[str]:
+    """Each column of the most used streams has a description."""
+    rows = table(pages.beside("columns"), "Column", "Type", "Description")
+    return [f"no description of {row['Column']}" for row in rows if not row["Description"]]
+
+
+def check_scopes_are_named(pages: Pages) -> list[str]:
+    """The stream reference names the scopes of each stream as the manifest does."""
+    rows = table(pages.beside("streams"), "Stream", "Scope", "Key")
+    named = {(row["Stream"], row["Scope"]) for row in rows}
     wanted = {(stream.name, made_tables.needs(stream).replace("`", "")) for stream in STREAMS}
-    return [f"scopes differ: {difference}" for difference in sorted(told ^ wanted)]
+    return [f"scopes differ: {difference}" for difference in sorted(named ^ wanted)]
 
 
 def check_scopes_exist(pages: Pages) -> list[str]:
-    """Each read scope that the docs page names is one that a stream uses."""
-    named = set(re.findall(r"core\.[\w.]+\.read\b", pages.docs))
+    """Each read scope that a page names is one that a stream uses."""
+    named = set(re.findall(r"core\.[\w.]+\.read\b", "".join(pages.texts.values())))
     return [f"no stream uses {scope}" for scope in sorted(named - set(SCOPES))]
 
 
 def check_lists_that_are_not_read(pages: Pages) -> list[str]:
-    """Each list that Coupa documents is read by a stream, or the docs page says why not."""
-    told = {
-        path.removeprefix("/api/")
-        for row in table(pages.docs, "List", "Why")
-        for path in row["List"].split(", ")
-    }
+    """Each list that Coupa documents is read by a stream, or the reference says why not."""
+    rows = table(pages.beside("streams"), "List", "Why")
+    named = {path.removeprefix("/api/") for row in rows for path in row["List"].split(", ")}
     left_out = endpoints().keys() - {stream.path for stream in STREAMS}
-    problems = [] if told == left_out else [f"lists differ by {sorted(told ^ left_out)}"]
+    problems = [] if named == left_out else [f"lists differ by {sorted(named ^ left_out)}"]
     names = {stream.name for stream in STREAMS}
-    for row in table(pages.docs, "List", "Why"):
+    for row in rows:
         see = re.findall(r"see (\w+)(?: and (\w+))?", row["Why"])
         problems += [
             f"no stream {name}" for found in see for name in found if name not in {*names, ""}
@@ -179,10 +197,10 @@ def check_lists_that_are_not_read(pages: Pages) -> list[str]:
 
 
 def check_streams_that_differ(pages: Pages) -> list[str]:
-    """Streams that are read in full, or with a look-back window of their own, are told by name."""
-    told = {
+    """Streams that are read in full, or with a look-back window of their own, are named."""
+    named = {
         name
-        for row in table(pages.docs, "Stream", "How it is read", "Why")
+        for row in table(pages.beside("streams"), "Stream", "How it is read", "Why")
         for name in re.findall(r"[a-z_]+", row["Stream"])
     }
     wanted = {
@@ -190,22 +208,24 @@ def check_streams_that_differ(pages: Pages) -> list[str]:
         for stream in STREAMS
         if stream.base in ("full_refresh_stream", "week_back_stream")
     }
-    return [f"{name}: how it is read is missing" for name in sorted(wanted - told)]
+    return [f"{name}: how it is read is missing" for name in sorted(wanted - named)]
 
 
 def check_kinds_of_streams(pages: Pages) -> list[str]:
     """The maintainers' table has a row for each base definition that the manifest uses."""
-    rows = table(pages.agents, "Base definition", "Cursor field", "Streams")
-    told = {row["Base definition"]: row for row in rows}
+    rows = table(
+        pages.texts["docs/design/streams.md"], "Base definition", "Cursor field", "Streams"
+    )
+    named = {row["Base definition"]: row for row in rows}
     problems = []
     for base in dict.fromkeys(stream.base for stream in STREAMS):
         streams = [stream.name for stream in STREAMS if stream.base == base]
-        row = told.pop(base, None)
+        row = named.pop(base, None)
         if row is None:
             problems.append(f"no row for {base}")
         elif len(streams) <= 10 and row["Streams"] != ", ".join(streams):
             problems.append(f"{base}: {row['Streams']} is not {', '.join(streams)}")
-    return problems + [f"no stream is a {base}" for base in told]
+    return problems + [f"no stream is a {base}" for base in named]
 
 
 def check_settings(pages: Pages) -> list[str]:
@@ -238,9 +258,11 @@ def check_prerequisites(pages: Pages) -> list[str]:
 
 
 def check_troubleshooting(pages: Pages) -> list[str]:
-    """Each sentence has its row, each row a sentence that begins with it."""
+    """Each message has its row, each row a message that begins with it."""
     sentences = all_sentences()
-    rows = [row["Message"] for row in table(pages.docs, "Message", "What to do")]
+    rows = [
+        row["Message"] for row in table(pages.beside("troubleshooting"), "Message", "What to do")
+    ]
     problems = [
         f"no row: {sentence}" for sentence in sentences if not sentence.startswith(tuple(rows))
     ]
@@ -252,27 +274,95 @@ def check_troubleshooting(pages: Pages) -> list[str]:
     return problems
 
 
+_FOLDERS = r"\.ci|\.github|bin|builder|docs|integration_tests|source_coupa|sync|unit_tests"
+
+
 def check_links(pages: Pages) -> list[str]:
-    """Files that are linked to exist, also those that are only named; headers too."""
+    """Files and headers that are linked to exist, also files that are only named."""
     problems = []
-    for name, text in vars(pages).items():
-        base = page.PAGE.parent if name == "docs" else ROOT
-        anchors = {
-            re.sub(r"[^\w\- ]", "", header.lower()).replace(" ", "-") for header in headers(text)
-        }
+    for name, text in pages.texts.items():
         for target in re.findall(r"\]\(([^)\s]+)\)", text):
             if target.startswith("http://"):
                 problems.append(f"{name}: {target} is not https")
-            elif target.startswith("#"):
-                if target[1:] not in anchors:
-                    problems.append(f"{name}: no header {target}")
-            elif target.startswith(("https://", "/")):
+            if target.startswith(("http", "/")):
                 continue
-            elif not (base / target.partition("#")[0]).exists():
+            file, _, fragment = target.partition("#")
+            linked = (ROOT / name).parent.joinpath(file).resolve() if file else ROOT / name
+            if not linked.exists():
                 problems.append(f"{name}: no file {target}")
-        for path in re.findall(r"`((?:[\w.*-]+/)+[\w.*-]*)`", text):
-            if name != "docs" and not any(ROOT.glob(path.rstrip("/"))):
+            elif fragment:
+                there = linked.relative_to(ROOT).as_posix()
+                titles = headers(pages.texts.get(there, ""))
+                if fragment not in map(made_tables.anchor, titles):
+                    problems.append(f"{name}: no header {target}")
+        for path in re.findall(rf"`((?:{_FOLDERS})/[\w./*-]*)`", text):
+            if not any(ROOT.glob(path.rstrip("/"))):
                 problems.append(f"{name}: no file {path}")
+    return problems
+
+
+LIMITS: Mapping[str, tuple[int, float]] = {
+    DOCS: (35_000, 15),
+    "README.md": (8_000, 6),
+    "AGENTS.md": (10_000, 6),
+    f"{BESIDE}/custom-fields.md": (10_000, 6),
+    f"{BESIDE}/signing-in.md": (10_000, 6),
+    f"{BESIDE}/builder-edition.md": (10_000, 8),
+}
+"""Page -> the most bytes, and the most screens."""
+
+_LINE, _LINES_PER_SCREEN = 105, 42
+"""Characters of a line, and lines of a screen, at the width at which Airbyte shows its pages."""
+
+
+def screens(text: str) -> float:
+    """How many screens a page fills, about: a header and a row of a table count as two lines."""
+    lines = 0
+    for line in text.splitlines():
+        links_shortened = re.sub(r"\]\([^)]+\)", "]", line)
+        wrapped = max(1, -(-len(links_shortened) // _LINE))
+        lines += wrapped + (1 if line.startswith(("#", "|")) else 0)
+    return lines / _LINES_PER_SCREEN
+
+
+def check_sizes(pages: Pages) -> list[str]:
+    """Pages that are read from top to bottom stay short; README begins with one screen."""
+    problems = []
+    for name, (most_bytes, most_screens) in LIMITS.items():
+        text = pages.texts[name]
+        if len(text.encode()) > most_bytes:
+            problems.append(f"{name}: {len(text.encode())} bytes, at most {most_bytes}")
+        if screens(text) > most_screens:
+            problems.append(f"{name}: {screens(text):.1f} screens, at most {most_screens}")
+    start = pages.texts["README.md"].partition("\n## In other places\n")[0]
+    if screens(start) > 1.2:
+        problems.append(f"README.md: the start takes {screens(start):.1f} screens")
+    return problems
+
+
+_ODD = (
+    r"\banew\b",
+    r"\bmend(?:s|ed|ing)?\b",
+    r"\bin place of\b",
+    r"\bwithout a word\b",
+    r"\b(?:is|are|was|were|be) told\b",
+    r"\btells? (?:of|that|which|whether)\b",
+    r"\bso that\b",
+    r"\bnobody\b.*\bnobody\b",
+    r"\bstruck out\b",
+    r"\bsentence that says\b",
+)
+"""Words that read as translated, and worn-out ones. AGENTS.md has the glossary."""
+
+
+def check_language(pages: Pages) -> list[str]:
+    """Plain English: none of the words that the glossary replaces."""
+    problems = []
+    for name, text in pages.texts.items():
+        # the first column shows messages as the connector prints them
+        own = re.sub(r"(?m)^\| [^|]* \|", "|", prose(text))
+        for pattern in _ODD:
+            problems += [f"{name}: {found[0]}" for found in re.finditer(pattern, own, re.I)]
     return problems
 
 
@@ -284,14 +374,14 @@ def check_named_tests(pages: Pages) -> list[str]:
             known.update(re.findall(r"^ *def (test_\w+)", file.read_text(encoding="utf-8"), re.M))
     return [
         f"no test {test}"
-        for text in vars(pages).values()
+        for text in pages.texts.values()
         for test in re.findall(r"\btest_\w+", text)
         if test not in known
     ]
 
 
 def check_example_config(pages: Pages) -> list[str]:
-    example = re.search(r"```json\n(.*?)```", pages.readme, re.S)
+    example = re.search(r"```json\n(.*?)```", pages.texts["README.md"], re.S)
     if not example:
         return ["README shows no configuration"]
     config: dict[str, Any] = json.loads(example[1])
@@ -302,29 +392,54 @@ def check_example_config(pages: Pages) -> list[str]:
 def check_commands(pages: Pages) -> list[str]:
     """The commands that bin/ offers, and no others, stand in README and CONTRIBUTING."""
     there = {file.name for file in (ROOT / "bin").iterdir() if not file.name.startswith("_")}
-    told = set(re.findall(r"(?<![\w/.-])bin/([a-z]\w*)", pages.readme + pages.contributing))
-    return [] if told == there else [f"commands differ by {sorted(told ^ there)}"]
+    text = pages.texts["README.md"] + pages.texts["CONTRIBUTING.md"]
+    named = set(re.findall(r"(?<![\w/.-])bin/([a-z]\w*)", text))
+    return [] if named == there else [f"commands differ by {sorted(named ^ there)}"]
 
+
+_STREAMS = f"{BESIDE}/streams.md"
+_TROUBLE = f"{BESIDE}/troubleshooting.md"
+_DESIGN = "docs/design"
 
 CHECKS: tuple[Check[Pages], ...] = (
-    Check(check_headers, ("docs", "## Data type map", "## Data types")),
-    Check(check_fixed_text, ("docs", "restricts access to specific IPs", "restricts IPs")),
+    Check(check_headers, (DOCS, "## Data type map", "## Data types")),
+    Check(check_fixed_text, (DOCS, "restricts access to specific IPs", "restricts IPs")),
     Check(
-        check_made_sections,
-        ("docs", "`/api/expense_reports`", "`/api/expenses`"),
-        ("docs", "| records per second of one long list | ", "| records per second | 9"),
-        ("readme", "| source-coupa | ", "| source-coupa | 9"),
+        check_generated_sections,
+        (_STREAMS, "`/api/expense_reports`", "`/api/expenses`"),
+        (DOCS, "| records per second of one long list | ", "| records per second | 9"),
+        ("README.md", "| source-coupa | ", "| source-coupa | 9"),
     ),
-    Check(check_scopes_are_told, ("docs", "| `core.catalog.read` or `core.item.read` |", "| |")),
-    Check(check_scopes_exist, ("docs", "`core.contract.read`", "`core.contracts.read`")),
-    Check(check_lists_that_are_not_read, ("docs", "| `/api/roles` |", "| `/api/users` |")),
-    Check(check_streams_that_differ, ("docs", "| `budget_lines` | in full |", "| | in full |")),
-    Check(check_kinds_of_streams, ("agents", "| `nested_stream` |", "| `nested` |")),
-    Check(check_settings, ("docs", "0 to 720, default 2", "0 to 72, default 2")),
-    Check(check_prerequisites, ("docs", "- **Instance URL**", "- **Address**")),
-    Check(check_troubleshooting, ("docs", "| … could not be reached |", "| … is away from home |")),
-    Check(check_links, ("readme", "](CONTRIBUTING.md)", "](CONTRIBUTION.md)")),
-    Check(check_named_tests, ("agents", "`test_the_rule_is_kept`", "`test_the_rule_is_broken`")),
-    Check(check_example_config, ("readme", '"client_id"', '"client_key"')),
-    Check(check_commands, ("readme", "bin/test", "bin/tests")),
+    Check(
+        check_columns_are_described,
+        (f"{BESIDE}/columns.md", "Name for signing in.", ""),
+    ),
+    Check(check_scopes_are_named, (_STREAMS, "| `core.catalog.read` or `core.item.read` |", "| |")),
+    Check(check_scopes_exist, (DOCS, "`core.contract.read`", "`core.contracts.read`")),
+    Check(check_lists_that_are_not_read, (_STREAMS, "| `/api/roles` |", "| `/api/users` |")),
+    Check(check_streams_that_differ, (_STREAMS, "| `budget_lines` | in full |", "| | in full |")),
+    Check(
+        check_kinds_of_streams,
+        (f"{_DESIGN}/streams.md", "| `nested_stream` |", "| `nested` |"),
+    ),
+    Check(check_settings, (DOCS, "0 to 720, default 2", "0 to 72, default 2")),
+    Check(check_prerequisites, (DOCS, "- **Instance URL**", "- **Address**")),
+    Check(check_troubleshooting, (_TROUBLE, "| … could not be reached |", "| … is away |")),
+    Check(
+        check_links,
+        ("README.md", "](CONTRIBUTING.md)", "](CONTRIBUTION.md)"),
+        (DOCS, "](coupa/streams.md#scopes)", "](coupa/streams.md#scope)"),
+    ),
+    Check(
+        check_sizes,
+        ("AGENTS.md", "\n## ", "\nA line that says nothing." * 99 + "\n## "),
+        ("README.md", "\n## In other places\n", "\n" * 99 + "\n## In other places\n"),
+    ),
+    Check(check_language, (DOCS, "Two steps:", "Two steps are told:")),
+    Check(
+        check_named_tests,
+        (f"{_DESIGN}/records.md", "`test_the_rule_is_kept`", "`test_the_rule_is_broken`"),
+    ),
+    Check(check_example_config, ("README.md", '"client_id"', '"client_key"')),
+    Check(check_commands, ("README.md", "bin/test", "bin/tests")),
 )

@@ -21,7 +21,7 @@ else:
 ROOT = Path(__file__).resolve().parents[2]
 
 _NOT_SHIPPED = {"unit_tests", "integration_tests", "build", "dist"}
-_TEXTS = {"", ".ini", ".lock", ".md", ".py", ".svg", ".toml", ".txt", ".yaml", ".yml"}
+_TEXTS = {"", ".ini", ".lock", ".md", ".py", ".sh", ".svg", ".toml", ".txt", ".yaml", ".yml"}
 
 
 @dataclass(frozen=True)

@@ -33,10 +33,12 @@ def record(id_: int, updated_at: str | None = "2026-01-01T00:00:00Z", **fields: 
     return {"id": id_, "updated-at": updated_at, **fields}
 
 
-def failure(*, is_final: bool = False, too_large: int = 0) -> RequestFailedError:
+def failure(
+    *, is_final: bool = False, too_large: int = 0, wait: float | None = None
+) -> RequestFailedError:
     """As if Coupa had answered 503, or 403 if it is final."""
     error = errors.config_error("refused") if is_final else errors.transient_error("not available")
-    return RequestFailedError(error, is_final=is_final, too_large=too_large)
+    return RequestFailedError(error, is_final=is_final, too_large=too_large, wait=wait)
 
 
 class InstantClock(Clock):
@@ -145,7 +147,7 @@ class Reader:
     capabilities: Capabilities = field(default_factory=Capabilities)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
 
-    def list(self) -> CoupaList:
+    def list(self, *, ids_only: bool = False) -> CoupaList:
         """The list."""
         return CoupaList(
             resource="things",
@@ -159,6 +161,7 @@ class Reader:
             breaker=self.breaker,
             capabilities=self.capabilities,
             selection=self.selection,
+            ids_only=ids_only,
         )
 
     def pages(self, wanted: Pass | None = None) -> list[Page]:

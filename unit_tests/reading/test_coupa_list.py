@@ -137,10 +137,26 @@ def test_an_instance_that_reads_times_in_its_own_zone_is_found_out(zone: int) ->
         Reader(source).pages(Pass(proves_filter=True))
 
 
+def test_a_wrong_zone_is_found_out_where_ids_alone_are_refused() -> None:
+    source = of_ids(range(1, 10))
+    source.zone = 2
+    source.refuses = ["fields"]
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(proves_filter=True))
+
+
 def test_the_filter_is_proved_by_one_request() -> None:
     source = of_ids(range(1, 201), updated_at="2026-01-01T00:00:00.700+00:00")
     Reader(source).pages(Pass(proves_filter=True))
     assert sum("id" in query for query in source.queries) == 1
+
+
+@pytest.mark.parametrize("time", ["9999-12-31T23:59:59-12:00", "0001-01-01T00:00:00+05:30"])
+def test_a_time_at_the_end_of_all_times_is_read_and_proves_nothing(time: str) -> None:
+    source = of_ids(range(1, 10))
+    source.records[1]["updated-at"] = time
+    assert len(Reader(source).ids(Pass(proves_filter=True))) == 9
+    assert [query["id"] for query in source.queries if "id" in query] == ["2"]
 
 
 def test_a_filter_that_is_refused_is_done_without() -> None:
@@ -297,6 +313,23 @@ def test_a_list_that_always_fails_is_given_up_after_its_attempts() -> None:
         reader.pages()
     assert 300 < sum(reader.clock.waited) < 900
     assert len(source.queries) < 25
+
+
+def test_a_page_that_fails_alone_is_asked_for_in_parts_as_late_as_coupa_says() -> None:
+    source = of_ids(range(1, 101))
+    failed: list[Query] = []
+
+    def before(query: Query) -> None:
+        if query.get("id[gt]") == "50" and query["limit"] == "50":
+            failed.append(query)
+            raise failure(wait=77.0)
+
+    source.before = before
+    reader = Reader(source)
+    reader.breaker.answered()
+    assert reader.ids(Pass(proves_filter=True)) == list(range(1, 101))
+    assert failed
+    assert sum(reader.clock.waited) >= 77
 
 
 def test_a_setting_fails_at_once() -> None:

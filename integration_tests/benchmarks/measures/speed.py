@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 from integration_tests.benchmarks import figures
 from integration_tests.benchmarks.instance import started
 from integration_tests.benchmarks.process import BenchmarkError, run
 from integration_tests.benchmarks.readers.reader import Job, Reader
+from integration_tests.benchmarks.readers.table import OURS
 from integration_tests.benchmarks.result import Result, Skipped, SpeedFigures
 from integration_tests.benchmarks.scale import Scale
 
@@ -20,33 +22,35 @@ DATA: Mapping[str, str] = {"even": "even", "mass_update": "mass update"}
 
 
 def measure(plan: Plan, result: Result) -> None:
-    """Lets every reader read every data set, each from an instance of its own."""
+    """Lets every reader read every data set, each from an instance of its own; the connector also
+    where pages take long."""
+    scale = plan.scale
     for name, reader in plan.readers.items():
         reason = reader.why_absent()
         if reason is not None:
             result.skipped.append(Skipped(reader.label, reason))
             plan.tell(f"{reader.label}: skipped, {reason}")
             continue
-        for spread in DATA:
+        latencies = [scale.latency_ms, *([scale.slow_latency_ms] if name == OURS else [])]
+        for latency_ms, spread in product(latencies, DATA):
+            what = f"{reader.label}, {DATA[spread]}, {latency_ms} ms"
             try:
-                measured = _measure(name, reader, spread, plan.scale)
+                measured = _measure(name, reader, spread, latency_ms, scale)
             except BenchmarkError as error:
-                result.skipped.append(
-                    Skipped(f"{reader.label}, {DATA[spread]}", str(error), is_failure=True)
-                )
-                plan.tell(f"{reader.label}, {DATA[spread]}: failed")
+                result.skipped.append(Skipped(what, str(error), is_failure=True))
+                plan.tell(f"{what}: failed")
                 continue
             result.speed.append(measured)
             plan.tell(
-                f"{reader.label}, {DATA[spread]}: {measured.rows:,} rows in "
-                f"{measured.seconds:.1f} s, {measured.rows_per_second:,.0f} rows/s"
+                f"{what}: {measured.rows:,} rows in {measured.seconds:.1f} s, "
+                f"{measured.rows_per_second:,.0f} rows/s"
             )
 
 
-def _measure(name: str, reader: Reader, spread: str, scale: Scale) -> SpeedFigures:
+def _measure(name: str, reader: Reader, spread: str, latency_ms: int, scale: Scale) -> SpeedFigures:
     rows = scale.part_rows if reader.is_sequential else scale.speed.rows
     with (
-        started(scale.speed, latency_ms=scale.latency_ms, spread=spread) as instance,
+        started(scale.speed, latency_ms=latency_ms, spread=spread) as instance,
         tempfile.TemporaryDirectory() as folder,
     ):
         config = {**instance.config, "requests_per_second": scale.requests_per_second}
@@ -64,6 +68,7 @@ def _measure(name: str, reader: Reader, spread: str, scale: Scale) -> SpeedFigur
     return SpeedFigures(
         reader=name,
         data=spread,
+        latency_ms=latency_ms,
         rows=len(done.ids),
         seconds=seconds,
         rows_per_second=speed,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from integration_tests.benchmarks.result import Result
 
-from . import columns, commands, company, cost, speed
+from . import columns, commands, company, cost, killed, speed, stalled, tables
 from .plan import Plan
 
 Measure = Callable[[Plan, Result], None]
@@ -15,7 +15,11 @@ Measure = Callable[[Plan, Result], None]
 MEASURES: Mapping[str, Measure] = {
     "commands": commands.measure,
     "speed": speed.measure,
-    "cost": cost.measure,
-    "columns": columns.measure,
+    "tables": tables.measure,
     "company": company.measure,
+    "unchanged": company.measure_unchanged,
+    "cost": cost.measure,
+    "stalled": stalled.measure,
+    "killed": killed.measure,
+    "columns": columns.measure,
 }

@@ -5,9 +5,17 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+import yaml
+
+from integration_tests.benchmarks.process import ROOT
+from source_coupa.protocol.catalog import schema_of
+from source_coupa.streams import StreamRow, stream_rows
 
 from .reader import Job, Reader
 
@@ -15,18 +23,65 @@ PROGRAM = (sys.executable, "-c", "from source_coupa.run import run; run()")
 """The console script, without the need to install it."""
 
 STREAM = "invoices"
-_ID = re.compile(rb'"data":\{"id":(\d+),')
+_RECORD = re.compile(
+    rb'\{"type":"RECORD","record":\{"stream":"(?P<stream>[^"]+)","data":\{(?:"id":(?P<id>\d+),)?'
+)
+_STATE = b'{"type":"STATE"'
 
 
-def _configured(stream: str, columns: Sequence[str]) -> dict[str, Any]:
-    selected: dict[str, Any] = {column: {} for column in columns}
+class Messages:
+    """What a sync prints: to be called with each line, gives the ids of the invoices in it.
+
+    Records are not parsed: that would take time from the readers.
+
+    Attributes:
+        records: how many came, by stream.
+        state_messages: likewise.
+        states: the last state message of each stream.
+    """
+
+    def __init__(self) -> None:
+        self.records: Counter[str] = Counter()
+        self.state_messages: Counter[str] = Counter()
+        self.states: dict[str, Any] = {}
+
+    def __call__(self, line: bytes) -> Sequence[int]:
+        record = _RECORD.match(line)
+        if record is None:
+            if line.startswith(_STATE):
+                state = json.loads(line)["state"]
+                stream = state["stream"]["stream_descriptor"]["name"]
+                self.state_messages[stream] += 1
+                self.states[stream] = state
+            return ()
+        stream = record["stream"].decode()
+        self.records[stream] += 1
+        if stream != STREAM:
+            return ()
+        return [int(record["id"] or json.loads(line)["record"]["data"]["id"])]
+
+
+@cache
+def streams() -> Mapping[str, StreamRow]:
+    """The streams of the connector by name."""
+    text = (ROOT / "source_coupa" / "manifest.yaml").read_text(encoding="utf-8")
+    manifest = yaml.load(text, Loader=yaml.CSafeLoader)
+    return {row.name: row for row in stream_rows(manifest)}
+
+
+def tables_of(resource: str) -> list[str]:
+    """The streams that are made of a list, without those below its single records."""
+    return [row.name for row in streams().values() if row.resource == resource and not row.nested]
+
+
+def _configured(row: StreamRow, columns: Sequence[str]) -> dict[str, Any]:
+    schema = schema_of(row)
+    if columns:
+        schema["properties"] = {name: schema["properties"][name] for name in columns}
+    modes = ["full_refresh", *(["incremental"] if row.cursor_field else [])]
     return {
-        "stream": {
-            "name": stream,
-            "json_schema": {"properties": selected} if columns else {},
-            "supported_sync_modes": ["full_refresh", "incremental"],
-        },
-        "sync_mode": "incremental",
+        "stream": {"name": row.name, "json_schema": schema, "supported_sync_modes": modes},
+        "sync_mode": modes[-1],
         "destination_sync_mode": "append",
     }
 
@@ -36,22 +91,22 @@ def _command(job: Job, folder: Path) -> list[str]:
 
 
 def command_reading(
-    streams: Mapping[str, Sequence[str]], settings: Mapping[str, Any], folder: Path
+    selected: Mapping[str, Sequence[str]],
+    settings: Mapping[str, Any],
+    folder: Path,
+    states: Mapping[str, Any] | None = None,
 ) -> list[str]:
-    """The command that reads the given columns of each stream, or all where none are given."""
-    config, catalog = folder / "config.json", folder / "catalog.json"
+    """The command that reads the given columns of each stream, or all where none are given, and
+    goes on from the states of an earlier sync."""
+    config, catalog, state = (folder / f"{name}.json" for name in ("config", "catalog", "state"))
     config.write_text(json.dumps(settings))
-    configured = [_configured(stream, columns) for stream, columns in streams.items()]
+    configured = [_configured(streams()[name], columns) for name, columns in selected.items()]
     catalog.write_text(json.dumps({"streams": configured}))
-    return [*PROGRAM, "read", "--config", str(config), "--catalog", str(catalog)]
+    command = [*PROGRAM, "read", "--config", str(config), "--catalog", str(catalog)]
+    if states:
+        state.write_text(json.dumps(list(states.values())))
+        command += ["--state", str(state)]
+    return command
 
 
-def _ids_of(line: bytes) -> Sequence[int]:
-    """Parsing records of many kilobytes would take time from the readers."""
-    if not line.startswith(b'{"type":"RECORD"'):
-        return ()
-    found = _ID.search(line, 0, 200)
-    return [int(found[1]) if found else json.loads(line)["record"]["data"]["id"]]
-
-
-READER = Reader("source-coupa", _command, _ids_of)
+READER = Reader("source-coupa", _command, lambda line: Messages()(line))

@@ -1,0 +1,225 @@
+"""Lists below single records, without the CDK and without HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import pytest
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
+from source_coupa.reading.bookmark import IdSet
+from source_coupa.reading.nested_lists import NestedLists
+from source_coupa.reading.pages import Page, Pass
+from source_coupa.transport.backpressure import Load
+from source_coupa.transport.connection import Response
+
+from .fake_list import NOW, FakeList, Query, Reader, failure, of_ids
+
+
+class NotFound:
+    """A list that the instance does not have."""
+
+    def get(self, query: Query, load: Load, *, records: int) -> Response:
+        return Response(404, b"{}", NOW)
+
+
+@dataclass
+class Users:
+    """Users with a list of addresses each.
+
+    Attributes:
+        lengths: of the lists, by the user's id.
+        cap: the largest page of addresses.
+        before: called with the user's id and each query before it is answered.
+        asked: the users whose lists were asked for, in order.
+    """
+
+    lengths: Mapping[int, int]
+    cap: int = 50
+    hidden_every: int = 0
+    before: Callable[[int, Query], None] = lambda *_: None
+    asked: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.users = of_ids(self.lengths)
+        self.reader = Reader(self.users, useful=4)
+        self.lists = {
+            id_: of_ids(range(1_000 * id_ + 1, 1_000 * id_ + length + 1))
+            for id_, length in self.lengths.items()
+        }
+        for addresses in self.lists.values():
+            addresses.cap = self.cap
+
+    def connect(self, id_: int) -> FakeList | NotFound:
+        self.asked.append(id_)
+        if id_ not in self.users.records or id_ not in self.lists:
+            return NotFound()
+        addresses = self.lists[id_]
+        addresses.before = lambda query: self.before(id_, query)
+        if self.hidden_every:
+            addresses.hidden = [row for row in addresses.records if row % self.hidden_every == 0]
+        return addresses
+
+    def pages(self, wanted: Pass | None = None) -> list[Page]:
+        """All pages of a pass, their rows printed."""
+        nested = NestedLists(
+            path="users/:user_id/addresses",
+            stream="user_addresses",
+            parent_key="user_id",
+            parents=self.reader.list(ids_only=True),
+            connect=self.connect,
+        )
+        found = []
+        for page in nested.read(wanted or Pass()):
+            if page.load is not None:
+                page.load.release()
+            found.append(page)
+        return found
+
+    def rows(self, wanted: Pass | None = None) -> list[tuple[int, int]]:
+        """The ids of user and address of each row that came, in order."""
+        return sorted(
+            (row["user_id"], row["id"]) for page in self.pages(wanted) for row in page.records
+        )
+
+    @property
+    def all_rows(self) -> list[tuple[int, int]]:
+        return sorted(
+            (id_, row)
+            for id_, addresses in self.lists.items()
+            for row in addresses.records
+            if row not in addresses.hidden
+        )
+
+
+@pytest.mark.parametrize("length", [0, 1, 49, 50, 51, 120])
+@pytest.mark.parametrize("parents", [0, 1, 50, 51, 230])
+def test_each_row_comes_once_with_the_id_of_its_parent(parents: int, length: int) -> None:
+    users = Users(dict.fromkeys(range(1, parents + 1), length))
+    assert users.rows() == users.all_rows
+
+
+@pytest.mark.parametrize("length", [20, 25, 40, 45])
+def test_nested_lists_may_have_shorter_pages_than_their_parents(length: int) -> None:
+    users = Users({1: 3, 2: length, **dict.fromkeys(range(3, 120), 5), 200: length}, cap=20)
+    assert users.rows() == users.all_rows
+
+
+@pytest.mark.parametrize("every", [2, 7, 10, 30])
+def test_rows_that_are_hidden_after_counting_end_no_list(every: int) -> None:
+    lengths = {id_: (7 * id_) % 130 for id_ in range(1, 60)}
+    users = Users(lengths, hidden_every=every)
+    assert users.rows() == users.all_rows
+
+
+def test_of_parents_only_ids_are_asked_for() -> None:
+    users = Users(dict.fromkeys(range(1, 121), 0))
+    users.rows()
+    fields = {query.get("fields") for query in users.users.queries if query["limit"] == "50"}
+    assert fields == {'["id"]'}
+    assert len(users.users.queries) <= 6
+
+
+def test_an_empty_list_costs_one_request_and_a_short_one_two_at_most() -> None:
+    empty = Users(dict.fromkeys(range(1, 121), 0))
+    empty.rows()
+    assert len(empty.asked) == 120
+    short = Users({id_: id_ % 4 for id_ in range(1, 121)})
+    short.rows()
+    assert len(short.asked) <= 2 * 120
+
+
+def test_a_parent_that_vanished_meanwhile_is_passed_by() -> None:
+    users = Users(dict.fromkeys(range(1, 61), 2))
+    for id_ in (4, 5, 6):
+        users.lists.pop(id_)
+
+    def before(query: Query) -> None:
+        if "id" in query:
+            users.users.records.pop(int(query["id"]))
+
+    users.users.before = before
+    assert users.rows() == users.all_rows
+    assert sorted(q["id"] for q in users.users.queries if "id" in q) == ["4", "5", "6"]
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_list_that_is_missing_below_a_parent_that_exists_is_an_error(refused: bool) -> None:
+    users = Users({1: 0, 2: 0})
+    users.lists.clear()
+
+    def before(query: Query) -> None:
+        users.users.refuses = ["id"] if "id" in query and refused else []
+
+    users.users.before = before
+    with pytest.raises(AirbyteTracedException, match="does not offer") as caught:
+        users.pages()
+    assert "deselect the stream user_addresses" in (caught.value.message or "")
+
+
+def test_one_list_that_always_fails_is_named_and_passed_over() -> None:
+    users = Users(dict.fromkeys(range(1, 121), 2))
+
+    def before(id_: int, query: Query) -> None:
+        if id_ == 77:
+            raise failure()
+
+    users.before = before
+    pages = users.pages()
+    assert [page.missing for page in pages if page.missing] == [77]
+    rows = {row["user_id"] for page in pages for row in page.records}
+    assert rows == set(range(1, 121)) - {77}
+    done = IdSet(page.covers for page in pages if page.covers is not None)
+    assert done.gaps() == []
+    assert pages[-1].is_last
+
+
+def test_a_missing_list_is_asked_for_until_it_comes() -> None:
+    users = Users(dict.fromkeys(range(1, 121), 2))
+    pages = users.pages(Pass(missing=frozenset({77}), done=IdSet([(0, 1 << 62)])))
+    assert [page.found for page in pages if page.found] == [77]
+    assert [row["user_id"] for page in pages for row in page.records] == [77, 77]
+
+
+def test_lists_that_all_fail_end_the_stream() -> None:
+    users = Users(dict.fromkeys(range(1, 400), 2))
+
+    def before(id_: int, query: Query) -> None:
+        raise failure()
+
+    users.before = before
+    with pytest.raises(AirbyteTracedException, match="not available"):
+        users.pages()
+
+
+def test_a_pass_goes_on_behind_the_parents_that_were_read() -> None:
+    users = Users(dict.fromkeys(range(1, 301), 1))
+    first = users.pages()
+    done = IdSet(page.covers for page in first[:350] if page.covers is not None)
+    assert done.gaps()
+    covered = {id_ for id_ in users.lengths if id_ in done}
+    assert covered
+    came = {row["user_id"] for page in first[:350] for row in page.records}
+    assert covered <= came, "parents count as done before their rows came"
+    users.asked.clear()
+    rest = {user for user, _ in users.rows(Pass(done=done))}
+    assert rest == users.lengths.keys() - covered
+
+
+def test_something_comes_every_hundred_parents_although_their_lists_are_empty() -> None:
+    """Airbyte ends a source that prints nothing for long; and what was read is not read again."""
+    users = Users(dict.fromkeys(range(1, 1_001), 0))
+    pages = users.pages()
+    assert len([page for page in pages if page.covers is not None]) >= 10
+    assert len(pages) >= 1_000
+
+
+def test_where_ids_alone_are_refused_parents_are_read_in_full() -> None:
+    users = Users(dict.fromkeys(range(1, 301), 1))
+    users.users.refuses = ["fields"]
+    users.lists.pop(7)
+    users.before = lambda *_: users.users.records.pop(7, None) and None
+    assert users.rows() == users.all_rows
+    refused = [query for query in users.users.queries if "fields" in query]
+    assert len(refused) <= 4, "it is asked for again and again"

@@ -1,0 +1,73 @@
+"""Nothing that Coupa sends is lost because no column is there for it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+
+import pytest
+
+from source_coupa.tables.columns import ADDITIONAL_FIELDS, Columns
+
+KNOWN = ("id", "status", "total")
+
+
+def columns(*configured: str, known: Collection[str] = KNOWN) -> Columns:
+    return Columns("invoices", configured, known)
+
+
+def test_a_row_whose_fields_all_have_columns_stays_as_it_is() -> None:
+    row = {"id": 1, "status": "new"}
+    assert columns("id", "status", ADDITIONAL_FIELDS).of(row) is row
+
+
+def test_a_field_without_a_column_is_kept_beside_the_others() -> None:
+    table = columns(*KNOWN, ADDITIONAL_FIELDS)
+    assert table.of({"id": 1, "cost_pool": "A", "parts": [{"id": 2}], "none": None}) == {
+        "id": 1,
+        ADDITIONAL_FIELDS: {"cost_pool": "A", "parts": [{"id": 2}], "none": None},
+    }
+
+
+def test_a_field_of_the_configured_catalog_has_a_column() -> None:
+    """Discover may have declared more than the schemas of the connector."""
+    row = {"id": 1, "cost_pool": "A"}
+    assert columns("id", "cost_pool", ADDITIONAL_FIELDS).of(row) == row
+
+
+def test_a_column_that_was_deselected_is_not_kept_elsewhere() -> None:
+    kept = columns("id", ADDITIONAL_FIELDS).of({"id": 1, "status": "new", "cost_pool": "A"})
+    assert kept[ADDITIONAL_FIELDS] == {"cost_pool": "A"}
+
+
+@pytest.mark.parametrize("configured", [(), KNOWN])
+def test_where_nothing_can_be_kept_nothing_is_taken_away(configured: Collection[str]) -> None:
+    row = {"id": 1, "cost_pool": "A"}
+    assert columns(*configured).of(row) == row
+
+
+def test_each_field_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    table = columns(*KNOWN, ADDITIONAL_FIELDS)
+    with caplog.at_level(logging.WARNING, "airbyte"):
+        for row in ({"a": 1, "b": 2}, {"b": 3}, {"b": 1, "c": 1}):
+            table.of({"id": 1, **row})
+    assert [message.partition(". ")[0] for message in caplog.messages] == [
+        "Stream invoices: Coupa sends fields that have no column: a, b",
+        "Stream invoices: Coupa sends fields that have no column: c",
+    ]
+    assert ADDITIONAL_FIELDS in caplog.messages[0]
+
+
+def test_a_connection_without_the_column_is_told_that_the_field_is_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.WARNING, "airbyte"):
+        columns(*KNOWN).of({"id": 1, "a": 1})
+    assert "cannot keep them" in caplog.text
+
+
+def test_a_field_of_coupa_with_the_name_of_that_column_is_not_lost() -> None:
+    row = {"id": 1, ADDITIONAL_FIELDS: "theirs", "cost_pool": "A"}
+    kept = columns(*KNOWN, ADDITIONAL_FIELDS).of(row)
+    assert "theirs" in str(kept[ADDITIONAL_FIELDS])
+    assert "A" in str(kept[ADDITIONAL_FIELDS])
