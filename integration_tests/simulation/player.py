@@ -250,7 +250,8 @@ class _Player:
             and other.status == 200
             and other.fault is None
             and other.ended is not None
-            and other.ended < request.started - _A_MOMENT
+            and other.ended
+            < request.started - (_A_MOMENT if "id[gt]" in request.query else _A_WHILE)
             for other in self.sandbox.requests
         )
 
@@ -283,6 +284,9 @@ _MOST_401 = 3
 
 _A_MOMENT = 0.005
 """Seconds within which a response may overtake another."""
+
+_A_WHILE = 0.25
+"""The same for requests that were perhaps sent before any response was looked at."""
 
 
 def _without_place(fault: FaultPlan) -> FaultPlan:
