@@ -157,7 +157,7 @@ class _Player:
             resource = RESOURCE_OF[list_]
             due = self.destination.due(list_, plan)
             cap = self.sandbox.dialect.page_caps.get(resource, self.sandbox.dialect.page_cap)
-            most = due // cap + (4 if due < 3 * cap else due // cap + 6)
+            most = due // cap + (4 if due < 2 * cap else due // cap + 6)
             requests = len(self.sandbox.requests_for(resource))
             if requests > most:
                 self.outcome.broken.append(
