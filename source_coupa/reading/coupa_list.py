@@ -324,7 +324,7 @@ class _Reading:
                 self._ask_for_page(range_)
                 return ()
             if range_.nulls:
-                return self._ask_for_nulls_otherwise(range_)
+                return self._on_refused_nulls(range_, variant)
             if not self._has_pages:
                 return self._do_without(range_, variant, failure)
         is_page = isinstance(failure, RequestFailedError) and failure.is_page
@@ -457,6 +457,15 @@ class _Reading:
         if not self._lengths.is_last(len(page), size):
             self._ask_for_page(range_)
         return [Page(records=nulls, began=self._requests.began, load=fetched.load)]
+
+    def _on_refused_nulls(self, range_: IdRange, variant: tuple[bool, bool]) -> Iterable[Page]:
+        takes_order_by = self._capabilities.takes_order_by
+        is_untried = takes_order_by and not self._has_pages and self._wanted.done.gaps()
+        if variant[0] and (is_untried or not takes_order_by):
+            # it may be the order that Coupa refuses, which the pages show
+            self._ask_for_page(range_, SOON)
+            return ()
+        return self._ask_for_nulls_otherwise(range_)
 
     def _ask_for_nulls_otherwise(self, range_: IdRange) -> Iterable[Page]:
         if self._wanted.nulls_above is None:

@@ -185,6 +185,14 @@ def test_records_without_an_update_time_come_beside_a_bound() -> None:
     assert sorted(Reader(source).ids(Pass(since=SINCE, asks_for_nulls=True))) == list(range(1, 101))
 
 
+def test_they_are_asked_for_again_where_it_is_the_order_that_is_refused() -> None:
+    source = of_ids(range(1, 101))
+    source.records[3]["updated-at"] = None
+    source.refuses = ["order_by"]
+    assert sorted(Reader(source).ids(Pass(since=SINCE, asks_for_nulls=True))) == list(range(1, 101))
+    assert any("updated_at[gt_or_eq]" in query for query in source.queries[-2:])
+
+
 @pytest.mark.parametrize("way", ["refuses", "ignores"])
 def test_they_come_where_they_cannot_be_asked_for(way: str) -> None:
     source = of_ids(range(1, 101))
