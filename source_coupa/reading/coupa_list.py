@@ -139,6 +139,10 @@ class _Reading:
         try:
             self._begin()
             yield from self._requests.pages(self._division.cut_where_readers_are_idle)
+            if self._proves_filter and len(self._wanted.done):
+                # an earlier sync read the records, and ended before the filter was proved
+                self._ask_for_proof()
+                yield from self._requests.pages(lambda: None)
         finally:
             self._requests.drop()
         yield Page(
@@ -266,6 +270,21 @@ class _Reading:
             if self._proves_filter and _EARLIEST < moment < _LATEST:
                 self._proves_filter = False
                 self._prove_filter(record["id"], moment, MOST_PROOFS)
+
+    def _ask_for_proof(self) -> None:
+        query = {**self._order(descending=True), "limit": "10"}
+        self._requests.ask(
+            Question(query, self._on_records_to_prove, self._on_no_proof, records=10)
+        )
+
+    def _on_records_to_prove(self, fetched: Fetched) -> Iterable[Page]:
+        fetched.load.release()
+        for record in fetched.records:
+            moment = moment_of(self._resource, record)
+            if self._proves_filter and moment is not None and _EARLIEST < moment < _LATEST:
+                self._proves_filter = False
+                self._prove_filter(record["id"], moment, MOST_PROOFS)
+        return ()
 
     def _prove_filter(self, id_: int, moment: datetime, attempts: int) -> None:
         """A record has to come back for its own second: else filters are read in another zone."""

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from source_coupa.reading.bookmark import IdSet
+from source_coupa.reading.bookmark import END, IdSet
 from source_coupa.reading.pages import Pass
 
 from .fake_list import FakeList, Query, Reader, failure, of_ids, record
@@ -135,6 +135,18 @@ def test_an_instance_that_reads_times_in_its_own_zone_is_found_out(zone: int) ->
     source.zone = zone
     with pytest.raises(AirbyteTracedException, match="by its own update time"):
         Reader(source).pages(Pass(proves_filter=True))
+
+
+@pytest.mark.parametrize("done", [[(0, END)], [(0, 9)]])
+def test_a_filter_that_an_earlier_sync_could_not_prove_is_proved(
+    done: list[tuple[int, int]],
+) -> None:
+    source = of_ids(range(1, 10))
+    source.zone = 2
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(proves_filter=True, done=IdSet(done)))
+    source.zone = 0
+    assert Reader(source).ids(Pass(proves_filter=True, done=IdSet(done))) == []
 
 
 def test_the_filter_is_proved_by_one_request() -> None:
