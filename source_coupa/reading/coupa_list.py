@@ -146,6 +146,10 @@ class _Reading:
         try:
             self._begin()
             yield from self._requests.pages(self._division.cut_where_readers_are_idle)
+            if self._proves_filter and len(self._wanted.done):
+                # an earlier sync read the records, and ended before the filter was proved
+                self._ask_for_proof()
+                yield from self._requests.pages(lambda: None)
         finally:
             self._requests.drop()
         yield Page(
@@ -274,6 +278,21 @@ class _Reading:
                 self._proves_filter = False
                 self._prove_filter(record["id"], moment, MOST_PROOFS)
 
+    def _ask_for_proof(self) -> None:
+        query = {**self._order(descending=True), "limit": "10"}
+        self._requests.ask(
+            Question(query, self._on_records_to_prove, self._on_no_proof, records=10)
+        )
+
+    def _on_records_to_prove(self, fetched: Fetched) -> Iterable[Page]:
+        fetched.load.release()
+        for record in fetched.records:
+            moment = moment_of(self._resource, record)
+            if self._proves_filter and moment is not None and _EARLIEST < moment < _LATEST:
+                self._proves_filter = False
+                self._prove_filter(record["id"], moment, MOST_PROOFS)
+        return ()
+
     def _prove_filter(self, id_: int, moment: datetime, attempts: int) -> None:
         """A record has to come back for its own second: else filters are read in another zone."""
         second = {
@@ -331,7 +350,7 @@ class _Reading:
                 self._ask_for_page(range_)
                 return ()
             if range_.nulls:
-                return self._ask_for_nulls_otherwise(range_)
+                return self._on_refused_nulls(range_, variant)
             if not self._has_pages:
                 return self._do_without(range_, variant, failure)
         is_page = isinstance(failure, RequestFailedError) and failure.is_page
@@ -464,6 +483,15 @@ class _Reading:
         if not self._lengths.is_last(len(page), size):
             self._ask_for_page(range_)
         return [Page(records=nulls, began=self._requests.began, load=fetched.load)]
+
+    def _on_refused_nulls(self, range_: IdRange, variant: tuple[bool, bool]) -> Iterable[Page]:
+        takes_order_by = self._capabilities.takes_order_by
+        is_untried = takes_order_by and not self._has_pages and self._wanted.done.gaps()
+        if variant[0] and (is_untried or not takes_order_by):
+            # it may be the order that Coupa refuses, which the pages show
+            self._ask_for_page(range_, SOON)
+            return ()
+        return self._ask_for_nulls_otherwise(range_)
 
     def _ask_for_nulls_otherwise(self, range_: IdRange) -> Iterable[Page]:
         if self._wanted.nulls_above is None:

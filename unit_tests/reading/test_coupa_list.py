@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from source_coupa.reading.bookmark import IdSet
+from source_coupa.reading.bookmark import END, IdSet
 from source_coupa.reading.pages import Pass
 
 from .fake_list import FakeList, Query, Reader, failure, of_ids, record
@@ -145,6 +145,18 @@ def test_a_wrong_zone_is_found_out_where_ids_alone_are_refused() -> None:
         Reader(source).pages(Pass(proves_filter=True))
 
 
+@pytest.mark.parametrize("done", [[(0, END)], [(0, 9)]])
+def test_a_filter_that_an_earlier_sync_could_not_prove_is_proved(
+    done: list[tuple[int, int]],
+) -> None:
+    source = of_ids(range(1, 10))
+    source.zone = 2
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(proves_filter=True, done=IdSet(done)))
+    source.zone = 0
+    assert Reader(source).ids(Pass(proves_filter=True, done=IdSet(done))) == []
+
+
 def test_the_filter_is_proved_by_one_request() -> None:
     source = of_ids(range(1, 201), updated_at="2026-01-01T00:00:00.700+00:00")
     Reader(source).pages(Pass(proves_filter=True))
@@ -191,6 +203,14 @@ def test_records_without_an_update_time_come_beside_a_bound() -> None:
     source = of_ids(range(1, 101))
     source.records[3]["updated-at"] = None
     assert sorted(Reader(source).ids(Pass(since=SINCE, asks_for_nulls=True))) == list(range(1, 101))
+
+
+def test_they_are_asked_for_again_where_it_is_the_order_that_is_refused() -> None:
+    source = of_ids(range(1, 101))
+    source.records[3]["updated-at"] = None
+    source.refuses = ["order_by"]
+    assert sorted(Reader(source).ids(Pass(since=SINCE, asks_for_nulls=True))) == list(range(1, 101))
+    assert any("updated_at[gt_or_eq]" in query for query in source.queries[-2:])
 
 
 @pytest.mark.parametrize("way", ["refuses", "ignores"])
