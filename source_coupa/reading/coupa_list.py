@@ -19,7 +19,7 @@ from source_coupa.reading.bookmark import text_of
 from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.division import Division
 from source_coupa.reading.field_selection import FieldSelection
-from source_coupa.reading.id_ranges import IdRange
+from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import (
@@ -234,6 +234,10 @@ class _Reading:
             yield from self._on_nulls(range_, size, page, fetched)
             return
         self._has_pages = True
+        if not page and size < PAGE_SIZE:
+            fetched.load.release()
+            self._confirm_end(range_)
+            return
         self._check_selection(query, page)
         self._lengths.note(range_, len(page), size)
         # the range may have been cut while the request was under way: the rest is read elsewhere
@@ -251,6 +255,30 @@ class _Reading:
             self._ask_for_page(range_)
             covers = (after, range_.after)
         yield Page(records=own, began=self._requests.began, covers=covers, load=fetched.load)
+
+    def _confirm_end(self, range_: IdRange) -> None:
+        """Asks for the ids of a whole page, where a small one was empty: an instance may hide
+        records after it has counted them, and few are soon all hidden."""
+        query = {**self._page_query(range_, PAGE_SIZE), **self._id_alone()}
+        self._requests.ask(
+            Question(
+                query,
+                partial(self._on_confirmed_end, range_),
+                lambda _, failure: self._retry(range_, failure),
+                records=PAGE_SIZE,
+            )
+        )
+
+    def _on_confirmed_end(self, range_: IdRange, fetched: Fetched) -> Iterable[Page]:
+        fetched.load.release()
+        page = checked(self._resource, fetched.records, range_.after or None)
+        after = range_.after
+        if page and page[0]["id"] <= range_.until:
+            range_.after = page[0]["id"] - 1
+            self._ask_for_page(range_)
+            return [Page(began=self._requests.began, covers=(after, range_.after))]
+        self._division.close(range_)
+        return [Page(began=self._requests.began, covers=(after, range_.until))]
 
     def _check_times(self, page: list[JsonRecord]) -> None:
         """Holds update times against the bound, and asks once for a proof of the filter.
