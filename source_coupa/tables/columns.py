@@ -29,7 +29,8 @@ class Columns:
         stream: for the log.
         configured: the columns of the configured catalog; empty if it names none.
         known: those of the stream's own schema. One of these that is not configured was deselected
-            by the user, and is left out.
+            by the user: it is neither reported nor put elsewhere, and destinations have no column
+            for it.
     """
 
     def __init__(self, stream: str, configured: Collection[str], known: Collection[str]) -> None:

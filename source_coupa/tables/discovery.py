@@ -10,7 +10,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any
 
-from airbyte_cdk.models import AirbyteStream
+from airbyte_cdk.models import AirbyteStream, FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.records.fields import JsonRecord
@@ -51,7 +51,7 @@ def look_at(
             except IndexError:
                 return
             try:
-                future.set_result(look(of_list[looks[future]]))
+                future.set_result(_looked(look, of_list[looks[future]]))
             except Exception as error:
                 future.set_exception(error)
 
@@ -81,6 +81,16 @@ def with_columns(
     properties.update(columns_of(_rows(stream, records), [*properties, ADDITIONAL_FIELDS]))
     properties[ADDITIONAL_FIELDS] = dict(SCHEMA)
     return described
+
+
+def _looked(look: Look, stream: StreamRow) -> list[JsonRecord]:
+    """Looks twice at a list that fails for a moment: its columns would go for that long."""
+    try:
+        return look(stream)
+    except AirbyteTracedException as error:
+        if error.failure_type != FailureType.transient_error:
+            raise
+        return look(stream)
 
 
 def _rows(stream: StreamRow, records: list[JsonRecord]) -> list[JsonRecord]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
-from airbyte_cdk.models import AirbyteStream, SyncMode
+from airbyte_cdk.models import AirbyteStream, FailureType, SyncMode
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.records.fields import JsonRecord
@@ -90,6 +90,17 @@ class TestLook:
         assert seen.keys() == {"users", "currencies"}
         [line] = caplog.messages
         assert line.startswith("/api/invoices could not be looked at")
+
+    @pytest.mark.parametrize(
+        ("kind", "asked"), [(FailureType.transient_error, 2), (FailureType.system_error, 1)]
+    )
+    def test_a_failure_that_may_pass_is_looked_at_twice(
+        self, kind: FailureType, asked: int
+    ) -> None:
+        names: list[str] = []
+        failure = AirbyteTracedException(message="HTTP 503", failure_type=kind)
+        looked({"invoices": failure}, [STREAMS["invoices"]], asked=names)
+        assert len(names) == asked
 
     def test_a_record_that_is_nested_too_deep_costs_its_list_alone(self) -> None:
         deep: Any = []
