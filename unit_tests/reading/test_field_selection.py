@@ -354,11 +354,11 @@ def test_records_that_are_edited_while_they_are_compared_give_nothing_up() -> No
 def test_a_record_that_is_deleted_while_it_is_compared_gives_nothing_up() -> None:
     source = PartlyList([record(id_, a=1) for id_ in range(1, 301)], as_asked)
 
-    def delete(query: Query) -> None:
+    def before(query: Query) -> None:
         if len(source.in_part) == 1:
             source.records.pop(7, None)
 
-    source.before = delete
+    source.before = before
     columns = selection("updated_at", "a")
     held = last_version(source, columns)
     assert not columns.is_given_up
@@ -370,7 +370,7 @@ def test_what_becomes_of_records_while_they_are_compared_makes_no_difference() -
     rows = [record(id_, **{"cost_pool": "A", "cost-pool": "B"}) for id_ in range(1, 301)]
     source = PartlyList(rows, as_asked)
     columns = selection("updated_at", "cost_pool")
-    for page in Reader(source, selection=columns).list().read(Pass()):
+    for page in Reader(source, selection=columns).coupa_list().read(Pass()):
         for row in page.records:
             renamed = with_underscores(row)
             row.clear()
