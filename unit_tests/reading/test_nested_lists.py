@@ -67,7 +67,7 @@ class Users:
             path="users/:user_id/addresses",
             stream="user_addresses",
             parent_key="user_id",
-            parents=self.reader.list(ids_only=True),
+            parents=self.reader.coupa_list(ids_only=True),
             connect=self.connect,
         )
         found = []
