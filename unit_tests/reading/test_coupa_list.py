@@ -137,6 +137,14 @@ def test_an_instance_that_reads_times_in_its_own_zone_is_found_out(zone: int) ->
         Reader(source).pages(Pass(proves_filter=True))
 
 
+def test_a_wrong_zone_is_found_out_where_ids_alone_are_refused() -> None:
+    source = of_ids(range(1, 10))
+    source.zone = 2
+    source.refuses = ["fields"]
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(proves_filter=True))
+
+
 @pytest.mark.parametrize("done", [[(0, END)], [(0, 9)]])
 def test_a_filter_that_an_earlier_sync_could_not_prove_is_proved(
     done: list[tuple[int, int]],
@@ -294,6 +302,20 @@ def test_a_body_that_one_record_makes_unreadable_costs_that_record_alone() -> No
     assert sum(len(page.records) for page in pages) == 299
 
 
+def test_a_small_page_whose_records_are_hidden_is_no_end() -> None:
+    source = of_ids(range(1, 301))
+    source.hidden = [*range(60, 70)]
+
+    def before(query: Query) -> None:
+        if "fields" not in query and any(row["id"] == 59 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages()
+    came = [row["id"] for page in pages for row in page.records]
+    assert sorted(came) == [*range(1, 59), *range(70, 301)]
+
+
 def test_a_missing_record_is_asked_for_until_it_comes() -> None:
     source = of_ids([5])
     pages = Reader(source).pages(Pass(since=SINCE, missing=frozenset({5, 6})))
@@ -374,7 +396,7 @@ def test_a_response_that_is_too_large_is_asked_for_in_parts() -> None:
     source = of_ids(range(1, 101))
 
     def before(query: Query) -> None:
-        if int(query["limit"]) > 10:
+        if "fields" not in query and int(query["limit"]) > 10:
             raise failure(too_large=20_000_000)
 
     source.before = before
