@@ -147,7 +147,7 @@ class Reader:
     capabilities: Capabilities = field(default_factory=Capabilities)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
 
-    def list(self, *, ids_only: bool = False) -> CoupaList:
+    def coupa_list(self, *, ids_only: bool = False) -> CoupaList:
         """The list."""
         return CoupaList(
             resource="things",
@@ -167,7 +167,7 @@ class Reader:
     def pages(self, wanted: Pass | None = None) -> list[Page]:
         """All pages of a pass, their records printed."""
         found = []
-        for page in self.list().read(wanted or Pass()):
+        for page in self.coupa_list().read(wanted or Pass()):
             if page.load is not None:
                 page.load.release()
             found.append(page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any
 
 import pytest
@@ -65,11 +66,13 @@ def freeing(result: Any) -> Callable[[Load], Any]:
 def test_requests_are_sent_in_the_order_in_which_they_were_asked_for() -> None:
     sends = scheduler()
     begun: list[int] = []
+
+    def begin(number: int, load: Load) -> None:
+        begun.append(number)
+        load.release()
+
     with sends.open():
-        futures = [
-            sends.submit(lambda load, n=n: (begun.append(n), load.release()), expected_bytes=1)  # type: ignore[misc]
-            for n in range(20)
-        ]
+        futures = [sends.submit(partial(begin, n), expected_bytes=1) for n in range(20)]
         finished(*futures)
     assert begun == list(range(20))
 
