@@ -15,11 +15,7 @@ from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import ALL_STREAMS, final_states, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Sandbox
-from source_coupa.tables import fan_out
-
-from .conftest import Present
-from .failing import failures, traces
-from .truth import (
+from integration_tests.truth import (
     COMPLETE,
     INCOMPLETE,
     UNLIMITED,
@@ -29,6 +25,10 @@ from .truth import (
     last_status,
     messages_of,
 )
+from source_coupa.tables import fan_out
+
+from .conftest import Present
+from .failing import failures, traces
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

@@ -15,9 +15,9 @@ from airbyte_cdk.models import SyncMode
 
 from integration_tests.harness import records_by_stream, run_read
 from integration_tests.sandbox import Dialect, LiveEdits, Sandbox
+from integration_tests.truth import UNLIMITED, ids, messages_of
 
 from .conftest import Present
-from .truth import UNLIMITED, ids, messages_of
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

@@ -9,9 +9,9 @@ from airbyte_cdk.models import FailureType
 
 from integration_tests.harness import final_states, records_by_stream, run_read
 from integration_tests.sandbox import Fault, RequestRecord, Sandbox
+from integration_tests.truth import UNLIMITED, assert_whole, ids, messages_of, truth
 from unit_tests.conftest import Present, Waits
 from unit_tests.failing import failures, traces
-from unit_tests.truth import UNLIMITED, assert_whole, ids, messages_of, truth
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 
