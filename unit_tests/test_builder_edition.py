@@ -24,10 +24,7 @@ from integration_tests.sandbox import (
     Sandbox,
     interesting_dialects,
 )
-
-from .conftest import Present
-from .failing import traces
-from .truth import (
+from integration_tests.truth import (
     COMPLETE,
     UNLIMITED,
     assert_stream_whole,
@@ -36,6 +33,9 @@ from .truth import (
     messages_of,
     truth,
 )
+
+from .conftest import Present
+from .failing import traces
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

@@ -24,10 +24,18 @@ from integration_tests.sandbox import (
     Sandbox,
     interesting_dialects,
 )
+from integration_tests.truth import (
+    COMPLETE,
+    UNLIMITED,
+    assert_whole,
+    ids,
+    last_status,
+    messages_of,
+    truth,
+)
 from source_coupa.reading.field_selection import MOST_PROOFS
 
 from .conftest import Present
-from .truth import COMPLETE, UNLIMITED, assert_whole, ids, last_status, messages_of, truth
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

@@ -17,10 +17,19 @@ from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import final_states, records_by_stream, run_read
 from integration_tests.sandbox import Dialect, Sandbox, interesting_dialects
+from integration_tests.truth import (
+    COMPLETE,
+    UNLIMITED,
+    as_message,
+    ids,
+    instant,
+    last_status,
+    messages_of,
+    truth,
+)
 
 from .conftest import Present
 from .failing import traces
-from .truth import COMPLETE, UNLIMITED, as_message, ids, instant, last_status, messages_of, truth
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits", "present")
 

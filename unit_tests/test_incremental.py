@@ -22,10 +22,7 @@ from integration_tests.harness import (
     stream_state,
 )
 from integration_tests.sandbox import Fault, LiveEdits, Record, RequestRecord, Sandbox
-
-from .conftest import Present, Waits
-from .failing import traces
-from .truth import (
+from integration_tests.truth import (
     COMPLETE,
     INCOMPLETE,
     UNLIMITED,
@@ -37,6 +34,9 @@ from .truth import (
     messages_of,
     truth,
 )
+
+from .conftest import Present, Waits
+from .failing import traces
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

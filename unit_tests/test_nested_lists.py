@@ -18,9 +18,9 @@ from integration_tests.sandbox import (
     Sandbox,
     interesting_dialects,
 )
+from integration_tests.truth import COMPLETE, UNLIMITED, last_status, messages_of, truth_of
 
 from .conftest import Waits
-from .truth import COMPLETE, UNLIMITED, last_status, messages_of, truth_of
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

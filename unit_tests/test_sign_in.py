@@ -527,7 +527,7 @@ class TestScopes:
         sandbox.dialect = sandbox.dialect.but(token_shows_scope=True)
         assert discovered(discover(with_old_token(signed_in))) == streams_of(SCOPES)
         # one look at the columns of each list, none to find out whether it opens
-        assert sorted(request.resource for request in sandbox.requests) == sorted(
+        assert sorted(str(request.resource) for request in sandbox.requests) == sorted(
             {"oauth", *lists_of(SCOPES)}
         )
 

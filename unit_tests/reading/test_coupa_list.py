@@ -44,7 +44,7 @@ def test_a_pass_goes_on_where_another_ended(seed: int) -> None:
         if len(first) > random.randint(50, 1_900):
             break
     rest = Reader(source, useful=8).ids(Pass(done=done))
-    assert sorted(first + rest) == sorted(source.records)
+    assert sorted([*first, *rest]) == sorted(source.records)
 
 
 def test_the_pages_of_a_pass_cover_all_ids() -> None:

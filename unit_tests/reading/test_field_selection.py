@@ -354,11 +354,11 @@ def test_records_that_are_edited_while_they_are_compared_give_nothing_up() -> No
 def test_a_record_that_is_deleted_while_it_is_compared_gives_nothing_up() -> None:
     source = PartlyList([record(id_, a=1) for id_ in range(1, 301)], as_asked)
 
-    def before(query: Query) -> None:
+    def delete(query: Query) -> None:
         if len(source.in_part) == 1:
             source.records.pop(7, None)
 
-    source.before = before
+    source.before = delete
     columns = selection("updated_at", "a")
     held = last_version(source, columns)
     assert not columns.is_given_up

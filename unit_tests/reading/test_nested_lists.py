@@ -67,7 +67,7 @@ class Users:
             path="users/:user_id/addresses",
             stream="user_addresses",
             parent_key="user_id",
-            parents=self.reader.list(ids_only=True),
+            parents=self.reader.coupa_list(ids_only=True),
             connect=self.connect,
         )
         found = []
@@ -225,10 +225,10 @@ def test_where_ids_alone_are_refused_parents_are_read_in_full() -> None:
     users.users.refuses = ["fields"]
     users.lists.pop(7)
 
-    def before(*_: object) -> None:
+    def delete(*_: object) -> None:
         users.users.records.pop(7, None)
 
-    users.before = before
+    users.before = delete
     assert users.rows() == users.all_rows
     refused = [query for query in users.users.queries if "fields" in query]
     assert len(refused) <= 4, "it is asked for again and again"

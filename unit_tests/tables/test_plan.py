@@ -156,7 +156,7 @@ def test_a_plain_stream_with_all_columns_asks_for_whole_records() -> None:
 
 
 def test_selected_columns_and_child_tables_are_asked_for_together() -> None:
-    schemas: dict[str, dict[str, Any]] = {
+    schemas: dict[str, Any] = {
         "invoices": {"properties": {name: {} for name in ("id", "updated_at", "a", "b")}}
     }
     (plan,) = planned(["invoices", "invoice_lines"], columns={"invoices": ["a"]})
