@@ -29,7 +29,8 @@ class Columns:
         stream: for the log.
         configured: the columns of the configured catalog; empty if it names none.
         known: those of the stream's own schema. One of these that is not configured was deselected
-            by the user, and is left out.
+            by the user: it is neither reported nor put elsewhere, and destinations have no column
+            for it.
     """
 
     def __init__(self, stream: str, configured: Collection[str], known: Collection[str]) -> None:
@@ -38,31 +39,35 @@ class Columns:
         # a field of Coupa's with the name of that column belongs into it
         self._known = (frozenset(known) | self._configured) - {ADDITIONAL_FIELDS}
         self._keeps = ADDITIONAL_FIELDS in self._configured
-        self._told: set[str] = set()
+        self._unknown: set[str] = set()
 
     def of(self, row: JsonRecord) -> JsonRecord:
-        """The row by its columns; fields that have none are in `additional_fields`."""
+        """The row by its columns; fields that have none, and hold something, are in
+        `additional_fields`."""
         if not self._configured or row.keys() <= self._known:
             return row
-        unknown = row.keys() - self._known
-        self._tell(unknown)
+        kept, others = {}, {}
+        for name, value in row.items():
+            if name in self._known:
+                kept[name] = value
+            elif value is not None:
+                others[name] = value
+        self._unknown.update(others)
         if not self._keeps:
             return row
-        kept = {name: value for name, value in row.items() if name in self._known}
-        others = {name: row[name] for name in row if name in unknown}
-        return {**kept, ADDITIONAL_FIELDS: others}
+        return {**kept, ADDITIONAL_FIELDS: others} if others else kept
 
-    def _tell(self, unknown: Collection[str]) -> None:
-        new = sorted(set(unknown) - self._told)
-        if not new:
+    def report(self) -> None:
+        """Logs which fields had no column, in one line, at the end of a stream."""
+        if not self._unknown:
             return
-        self._told.update(new)
         where = (
             f"they are kept in the column {ADDITIONAL_FIELDS} until then"
             if self._keeps
             else f"the destination cannot keep them until then, nor in {ADDITIONAL_FIELDS}"
         )
         logger.warning(
-            f"Stream {self._stream}: Coupa sends fields that have no column: {', '.join(new)}. "
-            f"Refresh the schema of the connection to give them columns; {where}."
+            f"Stream {self._stream}: Coupa sends fields that have no column: "
+            f"{', '.join(sorted(self._unknown))}. Refresh the schema of the connection to give "
+            f"them columns; {where}."
         )

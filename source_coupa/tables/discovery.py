@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from threading import Thread
 from typing import Any
 
-from airbyte_cdk.models import AirbyteStream
+from airbyte_cdk.models import AirbyteStream, FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.records.fields import JsonRecord
@@ -38,19 +41,34 @@ def look_at(
         parallel: how many are asked for at once.
     """
     of_list = {stream.resource: stream for stream in reversed(streams) if not stream.shape}
-    pool = ThreadPoolExecutor(parallel, thread_name_prefix="look")
-    looks = {pool.submit(look, stream): resource for resource, stream in of_list.items()}
-    done, late = wait(looks, seconds)
-    pool.shutdown(wait=False, cancel_futures=True)
+    looks = {Future[list[JsonRecord]](): resource for resource in of_list}
+    pending = deque(looks)
+
+    def work() -> None:
+        while pending:
+            try:
+                future = pending.popleft()
+            except IndexError:
+                return
+            try:
+                future.set_result(_looked(look, of_list[looks[future]]))
+            except Exception as error:
+                future.set_exception(error)
+
+    for _ in range(parallel):
+        # an executor would keep the process until the last response is there
+        Thread(target=work, name="look", daemon=True).start()
+    _, late = wait(looks, seconds)
+    pending.clear()
     found: dict[str, list[JsonRecord]] = {}
-    for future in done:
-        resource = looks[future]
+    for future, resource in looks.items():
+        if future in late:
+            logger.info(f"/api/{resource} could not be looked at for more columns in time.")
+            continue
         try:
             found[resource] = [with_underscores(record) for record in future.result()]
         except (AirbyteTracedException, RecursionError) as error:
             logger.info(f"/api/{resource} could not be looked at for more columns: {error}")
-    for future in late:
-        logger.info(f"/api/{looks[future]} could not be looked at for more columns in time.")
     return found
 
 
@@ -65,6 +83,16 @@ def with_columns(
     return described
 
 
+def _looked(look: Look, stream: StreamRow) -> list[JsonRecord]:
+    """Looks twice at a list that fails for a moment: its columns would go for that long."""
+    try:
+        return look(stream)
+    except AirbyteTracedException as error:
+        if error.failure_type != FailureType.transient_error:
+            raise
+        return look(stream)
+
+
 def _rows(stream: StreamRow, records: list[JsonRecord]) -> list[JsonRecord]:
     if stream.rows is None or stream.parent is None:
         return records
@@ -75,8 +103,9 @@ def _rows(stream: StreamRow, records: list[JsonRecord]) -> list[JsonRecord]:
         need_ids=False,
         warns=False,
     )
-    try:
-        return [row for record in records if "id" in record for row in rows.of(record)]
-    except AirbyteTracedException:
-        # the read says what is wrong with it
-        return []
+    found: list[JsonRecord] = []
+    for record in records:
+        # the read says what is wrong with an odd one
+        with suppress(AirbyteTracedException):
+            found += rows.of(record) if "id" in record else ()
+    return found

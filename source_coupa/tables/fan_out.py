@@ -294,6 +294,7 @@ class FanOut:
                     yield error.as_airbyte_message(StreamDescriptor(name=name))
                 is_whole = list_.is_complete and not progress.has_failed
                 own = AirbyteStreamStatus.COMPLETE if is_whole else AirbyteStreamStatus.INCOMPLETE
+                progress.table.columns.report()
                 logger.info(f"Stream {name}: {progress.rows} rows, {own.value.lower()}.")
             yield _status(name, own)
 

@@ -1,0 +1,1 @@
+"""Fields, keys and types of records."""
