@@ -54,13 +54,6 @@ class StreamRow:
         return self.path.partition("/:")[0]
 
 
-def load_schema(name: str) -> dict[str, Any]:
-    """The schema in a file of the connector, by the file's name; do not change it."""
-    text = (ROOT / "source_coupa" / "schemas" / f"{name}.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
-
-
 def _definition(name: str) -> dict[str, Any]:
     """A definition with what it refers to."""
     definition = MANIFEST["definitions"][name]
