@@ -32,12 +32,12 @@ def parse_instant(text: str, *, zone: float | None = None) -> int | None:
     return seconds * 1_000_000 + int((fraction or "0").ljust(6, "0")[:6])
 
 
-def second_of(time: datetime | str | None) -> int | None:
-    """Whole seconds since 1970 of a date-time or its text; None for none or for another text."""
+def second_of(time: object) -> int | None:
+    """Whole seconds since 1970 of a date-time or its text; None for none or for anything else."""
     if isinstance(time, str):
         instant = parse_instant(time)
         return None if instant is None else instant // 1_000_000
-    return None if time is None else int(time.timestamp())
+    return int(time.timestamp()) if isinstance(time, datetime) else None
 
 
 def guess_instant(text: str) -> int | None:
