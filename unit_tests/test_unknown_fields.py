@@ -109,7 +109,7 @@ class TestDiscover:
     ) -> None:
         is_over = threading.Event()
         monkeypatch.setattr(source, "LOOK_SECONDS", 2.0)
-        sandbox.before_each(lambda _, r: r.resource == "invoices" and is_over.wait(30))  # type: ignore[arg-type,func-returns-value]
+        sandbox.before_each(lambda _, r: r.resource == "invoices" and is_over.wait(30))  # type: ignore[arg-type]
         try:
             found = discovered(sandbox)
         finally:
