@@ -77,7 +77,9 @@ install_venv_sync() {
 }
 
 install_venv_benchmark() {
-    install_list .venv-benchmark requirements-benchmark.txt
+    install_list .venv-benchmark requirements-benchmark.txt &&
+        install_list .venv-benchmark requirements-build.txt &&
+        pip_install .venv-benchmark --no-build-isolation -e "$root"
 }
 
 install_venv_audit() {
@@ -96,7 +98,7 @@ make_venv_sync() {
 
 # What the connector needs, and the readers that it is compared with.
 make_venv_benchmark() {
-    make_environment .venv-benchmark 13 requirements-benchmark.txt
+    make_environment .venv-benchmark 13 pyproject.toml requirements-benchmark.txt requirements-build.txt
 }
 
 # What looks up known vulnerabilities.

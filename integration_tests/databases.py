@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from unit_tests.truth import in_order
+from integration_tests.truth import in_order
 
 from .postgres import PostgresServer
 from .reference.manifest import ROOT, STREAMS

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from airbyte_cdk.models import ConfiguredAirbyteCatalogSerializer
 
-from unit_tests.truth import in_order, truth_of
+from integration_tests.truth import in_order, truth_of
 
 from .builder_edition import pared, run_command
 from .full_records import add_full_records

@@ -20,7 +20,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from unit_tests.truth import truth_of
+from integration_tests.truth import truth_of
 
 from .databases import Database, DuckDBFile, PostgresDatabase, assert_holds
 from .full_records import add_full_records

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from unit_tests.truth import truth_of
+from integration_tests.truth import truth_of
 
 from .airbyte_sign_in import Airbyte
 from .databases import Database, DuckDBFile, PostgresDatabase, assert_holds, schema_name

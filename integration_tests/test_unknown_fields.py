@@ -24,7 +24,6 @@ from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
 
 from source_coupa.tables.columns import Columns
 from sync.caches.columns import column_of
-from unit_tests.truth import truth_of
 
 from .databases import ADDED, KINDS, PYTHON, Database, DuckDBFile, PostgresDatabase
 from .full_records import add_full_records
@@ -32,6 +31,7 @@ from .harness import CliFiles, CliRun, discover, run_here
 from .reference.manifest import ROOT, STREAMS
 from .sandbox import RESOURCES, Dialect, Record, Sandbox
 from .sandbox.generators.custom_fields import NAMES
+from .truth import truth_of
 
 pytestmark = pytest.mark.slow
 

@@ -166,6 +166,13 @@ def sign_in_opens_nothing(host: str, scopes: Sequence[str]) -> AirbyteTracedExce
     )
 
 
+def start_date_ahead() -> AirbyteTracedException:
+    return config_error(
+        "The start date lies in the future, so that no record would come: choose one that has "
+        "passed, or none."
+    )
+
+
 def unknown_stream(name: str) -> AirbyteTracedException:
     return config_error(
         f"Stream {name} does not exist in this version of the connector: refresh the schema of the "

@@ -44,7 +44,7 @@ from source_coupa.protocol.config_update import hand_back
 from source_coupa.protocol.failure_report import told_once
 from source_coupa.protocol.files import read_json, read_settings
 from source_coupa.protocol.heartbeat import every
-from source_coupa.protocol.state import bookmarks
+from source_coupa.protocol.state import AHEAD, bookmarks
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import PAGE_SIZE
 from source_coupa.streams import StreamRow, stream_rows
@@ -226,6 +226,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         rows = [row for row in self._rows if row.name in self._definitions]
         known = {row.name for row in rows}
         settings = CoupaConfig.parse(self._config)
+        _refuse_start_ahead(settings)
         clock = instance_of(settings).clock
         states = bookmarks(state or [], rows, clock.now())
         schemas = {row.name: schema_of(row) for row in rows}
@@ -300,6 +301,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         self._message_repository.emit_message(AirbyteMessage(type=Type.LOG, log=tick))
 
     def _check_access(self, logger: logging.Logger) -> None:
+        _refuse_start_ahead(CoupaConfig.parse(self._config))
         gate = self._gate(())
         opened = gate.open_streams()
         self._log_closed_streams(logger, {stream.name for stream in opened})
@@ -358,6 +360,13 @@ class SourceCoupa(ConcurrentDeclarativeSource):
                     f"Stream {stream.name} is not available: the OAuth client lacks the scope "
                     f"{needs}."
                 )
+
+
+def _refuse_start_ahead(settings: CoupaConfig) -> None:
+    """Raises a `config_error` if no record could be new enough to come."""
+    now = instance_of(settings).clock.now()
+    if settings.start_date is not None and settings.start_date > now + AHEAD:
+        raise errors.start_date_ahead()
 
 
 def _failed(error: AirbyteTracedException, stream: str) -> tuple[AirbyteMessage, AirbyteMessage]:

@@ -20,12 +20,12 @@ from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import check, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Record, Sandbox
+from integration_tests.truth import COMPLETE, UNLIMITED, cursors, last_status, messages_of, truth
 from source_coupa.oauth import endpoint
 from source_coupa.transport import connection, instance
 from source_coupa.transport import session as http
 from unit_tests.conftest import Waits
 from unit_tests.failing import START_DATE, days_ago, traces
-from unit_tests.truth import COMPLETE, UNLIMITED, cursors, last_status, messages_of, truth
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

@@ -18,9 +18,17 @@ from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import records_by_stream, run_read
 from integration_tests.sandbox import Fault, RequestRecord, Sandbox
+from integration_tests.truth import (
+    COMPLETE,
+    UNLIMITED,
+    assert_whole,
+    ids,
+    last_status,
+    messages_of,
+    truth,
+)
 
 from .conftest import Present, Waits
-from .truth import COMPLETE, UNLIMITED, assert_whole, ids, last_status, messages_of, truth
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

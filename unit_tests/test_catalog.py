@@ -15,10 +15,9 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from integration_tests.harness import configured_catalog
 from integration_tests.reference.manifest import STREAMS
 from integration_tests.sandbox import Sandbox
+from integration_tests.truth import UNLIMITED
 from source_coupa import SourceCoupa
 from source_coupa.tables.columns import ADDITIONAL_FIELDS, SCHEMA
-
-from .truth import UNLIMITED
 
 LOGGER = logging.getLogger("test")
 

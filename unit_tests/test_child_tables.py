@@ -20,10 +20,10 @@ from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import final_states, records_by_stream, run_read
 from integration_tests.sandbox import Record, RequestRecord, Sandbox, interesting_dialects
+from integration_tests.truth import COMPLETE, UNLIMITED, instant, last_status, messages_of, truth_of
 from source_coupa.reading.field_selection import MOST_PROOFS
 
 from .conftest import Present
-from .truth import COMPLETE, UNLIMITED, instant, last_status, messages_of, truth_of
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

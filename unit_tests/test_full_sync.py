@@ -20,9 +20,9 @@ from integration_tests.harness import (
     run_read,
 )
 from integration_tests.sandbox import Record, Sandbox
+from integration_tests.truth import UNLIMITED, assert_whole, ids, instant, truth
 
 from .conftest import Present
-from .truth import UNLIMITED, assert_whole, ids, instant, truth
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

@@ -9,21 +9,20 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from airbyte_cdk.models import AirbyteStateMessage
+from airbyte_cdk.models import AirbyteStateMessage, FailureType
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import (
     ALL_STREAMS,
     RESOURCE_OF,
+    check,
     final_states,
     records_by_stream,
     run_read,
     stream_state,
 )
 from integration_tests.sandbox import Fault, LiveEdits, Record, RequestRecord, Sandbox
-
-from .conftest import Present, Waits
-from .truth import (
+from integration_tests.truth import (
     COMPLETE,
     INCOMPLETE,
     UNLIMITED,
@@ -35,6 +34,9 @@ from .truth import (
     messages_of,
     truth,
 )
+
+from .conftest import Present, Waits
+from .failing import traces
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 
@@ -270,6 +272,26 @@ def test_nothing_that_changed_before_the_start_date_is_asked_for(
         assert read == {id for id, r in truth(sandbox, "users").items() if instant(r) >= edge}
         assert on_edge in read
         assert min(lower_bounds(sandbox)) == floor
+
+
+def test_a_start_date_ahead_is_refused(present: Present) -> None:
+    """Its state would hide all that changes until then."""
+    with Sandbox({"users": 20}, dialect=UNLIMITED, clock=present) as sandbox:
+        ahead = printed(present.now + timedelta(hours=20))
+        output = run_read(sandbox, ["users"], start_date=ahead)
+        (error,) = traces(output)
+        assert error.message.startswith("The start date lies in the future")
+        assert error.failure_type == FailureType.config_error
+        assert not list(sandbox.requests)
+        status = check(sandbox.config(start_date=ahead)).connection_status
+        assert status["status"] == "FAILED"
+        assert "start date lies in the future" in status["message"]
+
+
+def test_a_state_of_a_start_date_that_was_ahead_starts_over(present: Present) -> None:
+    with Sandbox({"users": 20}, dialect=UNLIMITED, clock=present) as sandbox:
+        state = users_since(printed(present.now + timedelta(hours=20)))
+        assert_whole(run_read(sandbox, ["users"], state), sandbox, ["users"])
 
 
 def test_the_look_back_stops_at_the_start_date(present: Present) -> None:

@@ -18,10 +18,10 @@ import pytest
 
 from integration_tests.harness import RESOURCE_OF, records_by_stream, run_read
 from integration_tests.sandbox import HAND_MADE, Record, Sandbox, documented_records
+from integration_tests.truth import UNLIMITED, as_message, assert_whole, messages_of
 from source_coupa.records.keys import with_underscores
 
 from .conftest import Present
-from .truth import UNLIMITED, as_message, assert_whole, messages_of
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

@@ -13,9 +13,9 @@ from airbyte_cdk.models import FailureType
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF, final_states, run_read
 from integration_tests.sandbox import Fault, RequestRecord, Sandbox
+from integration_tests.truth import UNLIMITED, assert_stream_whole, assert_whole, messages_of
 from unit_tests.conftest import Present, Waits
 from unit_tests.failing import failures, traces
-from unit_tests.truth import UNLIMITED, assert_stream_whole, assert_whole, messages_of
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

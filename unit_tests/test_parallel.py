@@ -12,13 +12,20 @@ from airbyte_cdk.models import Type
 
 from integration_tests.harness import configured_catalog, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Sandbox
+from integration_tests.truth import (
+    INCOMPLETE,
+    UNLIMITED,
+    assert_whole,
+    ids,
+    last_status,
+    messages_of,
+)
 from source_coupa import SourceCoupa
 from source_coupa.reading.id_ranges import PAGE_SIZE
 from source_coupa.transport import instance
 from source_coupa.transport.backpressure import Backpressure
 
 from .conftest import Waits
-from .truth import INCOMPLETE, UNLIMITED, assert_whole, ids, last_status, messages_of
 
 ROWS = 1_500
 USEFUL = 8

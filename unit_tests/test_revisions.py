@@ -10,11 +10,11 @@ from jsonschema import Draft7Validator
 
 from integration_tests.harness import records_by_stream, run_read
 from integration_tests.sandbox import Dialect, Sandbox
+from integration_tests.truth import in_order, truth_of
 from source_coupa.records.revisions import flat_revision
 
 from .conventions.schemas import load
 from .test_schemas import SAMPLES, snake_case
-from .truth import in_order, truth_of
 
 REVISION = {"revision-record": {"id": 30, "created-at": "2010-12-11T14:27:15-08:00"}, "id": 2143}
 

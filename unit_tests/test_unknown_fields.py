@@ -13,9 +13,9 @@ from integration_tests.harness import discover, records_by_stream, run_read
 from integration_tests.reference.manifest import STREAMS, columns_of
 from integration_tests.sandbox import Fault, Record, Sandbox
 from integration_tests.sandbox.resources import ALL_SCOPES
+from integration_tests.truth import UNLIMITED, messages_of, truth
 from source_coupa import source
 from source_coupa.tables.columns import ADDITIONAL_FIELDS
-from unit_tests.truth import UNLIMITED, messages_of, truth
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

@@ -22,9 +22,17 @@ from integration_tests.harness import (
     run_read,
 )
 from integration_tests.sandbox import Fault, RequestRecord, Sandbox
+from integration_tests.truth import (
+    COMPLETE,
+    UNLIMITED,
+    assert_stream_whole,
+    assert_whole,
+    cursors,
+    ids,
+    last_status,
+)
 
 from .conftest import Present
-from .truth import COMPLETE, UNLIMITED, assert_stream_whole, assert_whole, cursors, ids, last_status
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

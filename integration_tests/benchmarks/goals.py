@@ -217,7 +217,7 @@ GOALS: tuple[Goal, ...] = (
     ),
     Goal("spec, seconds", 2.5, False, _seconds("spec")),
     Goal("check, seconds", 4, False, _seconds("check")),
-    Goal("discover, seconds", 4, False, _seconds("discover")),
+    Goal("discover, seconds", 8, False, _seconds("discover")),
     Goal("records lost, duplicated or unknown", 0, False, _wrong_records),
 )
 """A goal holds for the worse of all data sets and runs."""

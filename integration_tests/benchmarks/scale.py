@@ -45,8 +45,8 @@ class Scale:
     stall_seconds: float
     killed: Load
     """Read by a sync that is killed."""
-    killed_at: tuple[float, ...]
-    """After which parts of the rows that happens."""
+    killed_after: tuple[int, ...]
+    """Rows after which that happens: shortly before a state is due."""
     command_runs: int
     company_share: int
     """One of how many rows of `company.tsv` are there."""
@@ -74,7 +74,7 @@ FULL = Scale(
     stalled=(Load(4_000, 50_000), Load(300, 1_000_000)),
     stall_seconds=60.0,
     killed=Load(30_000, 2_000),
-    killed_at=(0.1, 0.5, 0.9),
+    killed_after=(3_950, 15_950, 27_950),
     command_runs=5,
     company_share=1,
     substreams_share=10,
@@ -94,7 +94,7 @@ QUICK = Scale(
     stalled=(Load(300, 50_000), Load(30, 1_000_000)),
     stall_seconds=1.0,
     killed=Load(3_000, 2_000),
-    killed_at=(0.5,),
+    killed_after=(1_450,),
     command_runs=1,
     company_share=100,
     substreams_share=1_000,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from integration_tests.benchmarks.readers.table import READERS
+from integration_tests.benchmarks.readers.table import OURS, READERS
 
 from .manifest import ROOT
 from .tables import markdown_table
@@ -20,11 +20,13 @@ def speed_tables() -> str:
     """The plot and the tables, in Markdown."""
     figures: Figures = json.loads(PUBLISHED.read_text(encoding="utf-8"))
     parts = (
-        "![Rows per second of each reader](docs/benchmark/benchmark.png)",
+        "![Records per second of each reader, and requests of syncs](docs/benchmark/benchmark.png)",
         _speed(figures),
+        _requests(figures),
         _cost(figures),
+        _memory(figures),
+        _killed(figures),
         _columns(figures),
-        _company(figures),
         _commands(figures),
         _missed(figures),
     )
@@ -34,27 +36,41 @@ def speed_tables() -> str:
 def sync_times() -> str:
     """What users of the connector can expect, in Markdown."""
     figures: Figures = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    (company,) = figures["company"]
-    runs = [run for run in figures["speed"] if run["reader"] == "source-coupa"]
+    company, with_substreams = figures["company"]
+    (unchanged,) = figures["unchanged"]
+    runs = [run for run in figures["speed"] if run["reader"] == OURS]
     speed = min(run["rows_per_second"] for run in runs)
+    _, tables = figures["tables"]
     whole, part = figures["columns"]
     minutes = [(rows, rows / speed / 60) for rows in (10_000, 100_000, 1_000_000)]
-    small, _, large = figures["cost"]
+    substreams = [cost for cost in with_substreams["lists"] if "/:" in cost["resource"]]
     rows = [
         (
             f"first sync of a mid-size company: {company['rows']:,} rows of {company['streams']} "
             "streams, all but the lists below records",
             f"{company['seconds'] / 60:.0f} minutes, {company['requests']:,} requests",
         ),
+        (
+            f"the lists below {sum(cost['least_requests'] for cost in substreams):,} records",
+            f"{sum(cost['requests'] for cost in substreams):,} requests",
+        ),
+        (
+            f"sync of {unchanged['streams']} streams of {len(unchanged['lists'])} lists in which "
+            "nothing has changed",
+            f"{unchanged['seconds']:.0f} seconds, {_all_requests(unchanged):,} requests",
+        ),
+        (
+            f"{tables['rows']:,} invoices with all of their {tables['tables']} tables",
+            f"{tables['seconds']:.0f} seconds, {tables['requests']:,} requests",
+        ),
         ("records per second of one long list", f"{speed:,.0f}"),
         *(
             (f"{rows:,} records of one list, at that speed", _span(minutes))
             for rows, minutes in minutes
         ),
-        (
-            f"memory, with records of {small['record_bytes'] // 1000} KB and of "
-            f"{large['record_bytes'] // 1000} KB",
-            f"{small['peak_memory_mb']:.0f} MB and {large['peak_memory_mb']:.0f} MB",
+        *(
+            (f"memory, records of {_size(bytes_)}", f"{memory:.0f} MB")
+            for bytes_, memory in sorted(_peaks(figures).items())
         ),
         (
             "ten columns of invoices instead of all",
@@ -74,11 +90,27 @@ def sync_times() -> str:
     scale, machine = figures["scale"], figures["machine"]
     conditions = (
         f"Measured on {figures['date'][:10]} with {machine['cores']} cores, the stand-in taking "
-        f"{scale['latency_ms']} ms for each answer, with {scale['requests_per_second']} requests "
-        f"per second, and for a single list invoices of "
-        f"{scale['speed']['record_bytes'] // 1000} KB:"
+        f"{scale['latency_ms']} ms per response, with {scale['requests_per_second']} requests "
+        f"per second, and for a single list invoices of {_size(scale['speed']['record_bytes'])}:"
     )
     return f"{conditions}\n\n{markdown_table(('What', 'Measured'), rows)}"
+
+
+def _size(bytes_: int) -> str:
+    return f"{bytes_ // 1_000} KB" if bytes_ < 1_000_000 else f"{bytes_ // 1_000_000} MB"
+
+
+def _peaks(figures: Figures) -> dict[int, float]:
+    """The most memory that was needed, by bytes of a record, stalled destinations included."""
+    peaks: dict[int, float] = {}
+    for run in (*figures["cost"], *figures["stalled"]):
+        bytes_ = run["record_bytes"]
+        peaks[bytes_] = max(peaks.get(bytes_, 0.0), run["peak_memory_mb"])
+    return peaks
+
+
+def _all_requests(sync: Figures) -> int:
+    return int(sync["requests"] + sync["tokens"])
 
 
 def _span(minutes: float) -> str:
@@ -87,27 +119,32 @@ def _span(minutes: float) -> str:
 
 def _speed(figures: Figures) -> str:
     head = (
-        "Reader",
-        "Even data",
-        "Mass update",
-        "Most requests in a second",
-        "Answers 429",
-        "Records lost",
+        *("Reader", "Per page", "Even data", "Mass update"),
+        *("Most requests in a second", "Responses 429", "Records lost"),
     )
     rows = []
-    for name, reader in READERS.items():
-        runs = {run["data"]: run for run in figures["speed"] if run["reader"] == name}
-        if runs:
-            rows.append(
-                (
-                    reader.label,
-                    *(_rate(runs.get(data)) for data in ("even", "mass_update")),
-                    str(max(run["peak_requests_per_second"] for run in runs.values())),
-                    f"{max(run['share_of_429'] for run in runs.values()):.1%}",
-                    f"{sum(run['lost'] for run in runs.values()):,}",
-                )
+    for name, latency_ms in _runs(figures):
+        runs = {
+            run["data"]: run
+            for run in figures["speed"]
+            if (run["reader"], run["latency_ms"]) == (name, latency_ms)
+        }
+        rows.append(
+            (
+                READERS[name].label,
+                f"{latency_ms:,} ms",
+                *(_rate(runs.get(data)) for data in ("even", "mass_update")),
+                str(max(run["peak_requests_per_second"] for run in runs.values())),
+                f"{max(run['share_of_429'] for run in runs.values()):.1%}",
+                f"{sum(run['lost'] for run in runs.values()):,}",
             )
+        )
     return markdown_table(head, rows)
+
+
+def _runs(figures: Figures) -> list[tuple[str, int]]:
+    found = {(run["reader"], run["latency_ms"]) for run in figures["speed"]}
+    return sorted(found, key=lambda run: (list(READERS).index(run[0]), run[1]))
 
 
 def _rate(run: Figures | None) -> str:
@@ -116,12 +153,62 @@ def _rate(run: Figures | None) -> str:
     return f"{run['rows_per_second']:,.0f} rows/s ({run['share_of_ceiling']:.0%})"
 
 
+def _requests(figures: Figures) -> str:
+    head = ("Sync", "Requests", "Fewest possible", "Ratio", "Rows", "State messages", "Time")
+    one, tables = figures["tables"]
+    company, with_substreams = figures["company"]
+    (unchanged,) = figures["unchanged"]
+    nested = [cost for cost in with_substreams["lists"] if "/:" in cost["resource"]]
+    below = {
+        key: sum(cost[key] for cost in nested) for key in ("requests", "least_requests", "rows")
+    }
+    rows = [
+        (
+            f"{tables['tables']} tables of {tables['rows']:,} invoices; fewest: the invoices alone",
+            *_ratio(tables["requests"], one["requests"]),
+            f"{tables['rows']:,} invoices",
+            f"{tables['state_messages']:,}",
+            f"{tables['seconds']:.0f} s ({one['seconds']:.0f} s alone)",
+        ),
+        (
+            f"First sync of {company['streams']} streams of a company's {len(company['lists'])} "
+            "lists; fewest: full pages",
+            *_ratio(_all_requests(company), company["least_requests"]),
+            f"{company['rows']:,}",
+            f"{company['state_messages']:,}",
+            f"{company['seconds']:.0f} s",
+        ),
+        (
+            f"The {len(nested)} lists below records of a smaller company; fewest: one for each "
+            "record",
+            *_ratio(below["requests"], below["least_requests"]),
+            f"{below['rows']:,}",
+            "-",
+            "-",
+        ),
+        (
+            f"{unchanged['streams']} streams of {len(unchanged['lists'])} lists in which nothing "
+            "has changed; fewest: one for each list",
+            *_ratio(_all_requests(unchanged), len(unchanged["lists"])),
+            f"{unchanged['rows']:,}",
+            f"{unchanged['state_messages']:,}",
+            f"{unchanged['seconds']:.0f} s",
+        ),
+    ]
+    return markdown_table(head, rows)
+
+
+def _ratio(requests: int, fewest: int) -> tuple[str, str, str]:
+    return f"{requests:,}", f"{fewest:,}", f"{requests / max(fewest, 1):.2f}"
+
+
 def _cost(figures: Figures) -> str:
-    head = ("Rows", "Bytes of a record", "Rows per CPU second", "Peak memory")
+    head = ("Tables", "Records", "Bytes of a record", "Records per CPU second", "Peak memory")
     return markdown_table(
         head,
         [
             (
+                str(cost["tables"]),
                 f"{cost['rows']:,}",
                 f"{cost['record_bytes']:,}",
                 f"{cost['rows_per_cpu_second']:,.0f}",
@@ -132,6 +219,23 @@ def _cost(figures: Figures) -> str:
     )
 
 
+def _memory(figures: Figures) -> str:
+    peaks = [
+        f"{run['peak_memory_mb']:.0f} MB with records of {_size(run['record_bytes'])}"
+        for run in figures["stalled"]
+    ]
+    seconds = figures["stalled"][0]["stall_seconds"]
+    return f"A destination that takes nothing for {seconds:.0f} seconds: {', '.join(peaks)}."
+
+
+def _killed(figures: Figures) -> str:
+    runs = [f"{run['repeated']:,} after {run['before']:,}" for run in figures["killed"]]
+    return (
+        f"Of {figures['killed'][0]['rows']:,} records, a sync that was killed lets the next one "
+        f"repeat {', '.join(runs)}."
+    )
+
+
 def _columns(figures: Figures) -> str:
     whole, part = figures["columns"]
     return (
@@ -139,16 +243,6 @@ def _columns(figures: Figures) -> str:
         f"instead of {whole['answer_bytes'] / 1e6:.0f} MB, {part['cpu_seconds']:.0f} CPU seconds "
         f"instead of {whole['cpu_seconds']:.0f}, {part['seconds']:.0f} s instead of "
         f"{whole['seconds']:.0f} s: the request budget decides."
-    )
-
-
-def _company(figures: Figures) -> str:
-    (company,) = figures["company"]
-    return (
-        f"A first sync of {company['streams']} streams of a mid-size company, all but the lists "
-        f"below single records: {company['rows']:,} rows with {company['requests']:,} requests in "
-        f"{company['seconds'] / 60:.0f} minutes; {company['share_of_empty_answers']:.0%} of the "
-        "requests brought nothing."
     )
 
 

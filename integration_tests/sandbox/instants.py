@@ -33,7 +33,7 @@ def parse_instant(text: str, *, zone: float | None = None) -> int | None:
 
 
 def second_of(time: object) -> int | None:
-    """Whole seconds since 1970 of a date-time or its text; None for none or for anything else."""
+    """Whole seconds since 1970 of a date-time or its text; None for anything else."""
     if isinstance(time, str):
         instant = parse_instant(time)
         return None if instant is None else instant // 1_000_000

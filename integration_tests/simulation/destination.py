@@ -154,6 +154,7 @@ class Taking:
         bound: the least update time that it had to read; None if all.
         earlier: what had been sent in the same pass before.
         there: what had arrived before.
+        asked_for: ids that some table of the list lacked, and that are asked for once more.
         seen: the rows of this sync.
         repeated: ids of records that were sent in the same pass before.
         again: ids of records that came twice in this sync.
@@ -166,6 +167,7 @@ class Taking:
     bound: int | None
     earlier: frozenset[tuple[int, int | None]]
     there: Mapping[int, int | None]
+    asked_for: frozenset[int]
     seen: set[tuple[int, int | None, int]] = field(default_factory=set)
     repeated: set[int] = field(default_factory=set)
     again: set[int] = field(default_factory=set)
@@ -334,6 +336,13 @@ class Destination:
             bound=self._bound(stream, plan),
             earlier=frozenset(table.in_pass),
             there={id: one.updated for id, one in table.arrived.items()},
+            asked_for=frozenset().union(
+                *(
+                    other.given_up
+                    for name, other in self.tables.items()
+                    if STREAMS[name].list_ == STREAMS[stream].list_
+                )
+            ),
         )
 
     def _bound(self, stream: str, plan: SyncPlan) -> int | None:
@@ -385,15 +394,13 @@ class Destination:
             arrived = table.arrived[id] = Arrived(updated)
         arrived.rows[data["id"]] = data
         table.in_pass.add((id, updated))
-        self._note_repeats(taking, table, id, updated, data["id"])
+        self._note_repeats(taking, id, updated, data["id"])
         wanted = taking.missing.get(id)
         if wanted is not None and updated == wanted.updated and len(arrived.rows) == wanted.rows:
             del taking.missing[id]
 
-    def _note_repeats(
-        self, taking: Taking, table: Table, id: int, updated: int | None, row: int
-    ) -> None:
-        if id in table.given_up:
+    def _note_repeats(self, taking: Taking, id: int, updated: int | None, row: int) -> None:
+        if id in taking.asked_for:
             return
         # records without a time are few, and are asked for besides the pass
         if (id, updated, row) in taking.seen and updated is not None:

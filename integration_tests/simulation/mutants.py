@@ -18,7 +18,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import RESOURCE_OF
 from source_coupa.config import CoupaConfig
-from source_coupa.reading import bookmark, coupa_list, responses
+from source_coupa.reading import coupa_list, responses
 from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
@@ -32,7 +32,7 @@ from source_coupa.tables import fan_out, plan
 from source_coupa.tables.plan import ListPlan
 from source_coupa.tables.rows import Rows
 from source_coupa.transport.circuit_breaker import CircuitBreaker
-from source_coupa.transport.connection import HttpConnection
+from source_coupa.transport.connection import HttpConnection, RequestFailedError
 
 from .scenario import DEAD, Scenario
 from .streams import STREAMS
@@ -100,7 +100,7 @@ def _has_faults(scenario: Scenario, *kinds: str) -> bool:
 
 def _has_ill(scenario: Scenario, *, heavy: bool) -> bool:
     """Whether records are heavy, or cannot be had, in a whole sync of their list."""
-    return any(
+    return not scenario.may_fail_for_good and any(
         sync.ill is not None
         and bool(sync.ill.bearable) == heavy
         and (not heavy or len(sync.ill.places) > 20)
@@ -120,12 +120,17 @@ def _has_dead_list(scenario: Scenario) -> bool:
     )
 
 
-def _changes_tables(scenario: Scenario) -> bool:
-    """Whether tables of one list join others that have a state."""
-    lists = [STREAMS[name].list_ for name in scenario.streams]
-    return len(set(lists)) < len(lists) and any(
-        set(sync.streams) != set(scenario.streams) and sync.stop is None and not sync.faults
-        for sync in scenario.syncs[:-1]
+def _changes_tables(scenario: Scenario, *, after_stop: bool = False) -> bool:
+    """Whether a table joins another one of its list that has been read to its end, or was stopped
+    in the middle."""
+    return any(
+        STREAMS[new].list_ == STREAMS[old].list_ and new not in sync.streams
+        for sync in scenario.syncs[:1]
+        if not (sync.faults or sync.ill or sync.revocations)
+        and (0.3 < sync.stop.share < 0.9 if sync.stop else not after_stop)
+        and after_stop == bool(sync.stop)
+        for old in sync.streams
+        for new in scenario.streams
     )
 
 
@@ -192,6 +197,10 @@ def _any_order(resource: str, page: list[JsonRecord], after: int | None) -> list
     return page
 
 
+def _nulls_dropped(self: Any, range_: Any, size: int, page: Any, fetched: Any) -> Iterable[Page]:
+    return [Page(load=fetched.load)]
+
+
 def _proved(self: Any, *_: Any) -> Iterable[Page]:
     return ()
 
@@ -247,10 +256,6 @@ def _last_row_left_out(self: Rows, record: JsonRecord) -> list[JsonRecord]:
     return _rows(self, record)[:-1]
 
 
-def _no_shrinking(self: IdRange) -> None:
-    self.is_ill = False
-
-
 def _passed_over_in_silence(self: IdRange, id_: int) -> None:
     self.after = id_ + PAGE_SIZE
 
@@ -287,7 +292,15 @@ MUTANTS: Mapping[str, Mutant] = {
     "a pass that begins with its last part": Mutant(
         "a pass began when its first part did",
         _changing(fan_out._Progress, "_start_over", _began_with_this_part),
-        lambda s: _is_incremental(s) and _long(s, 4) and s.marks_often and _is_cut(s),
+        lambda s: (
+            _is_incremental(s)
+            and _long(s, 4)
+            and s.marks_often
+            and any(
+                cut.stop and 0.3 < cut.stop.share < 0.9 and not cut.faults and then.edits_before > 5
+                for cut, then in zip(s.syncs, s.syncs[1:], strict=False)
+            )
+        ),
     ),
     "records for all tables alike": Mutant(
         "a table gets no record that is older than its own bound",
@@ -319,7 +332,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "what one table has is done for all": Mutant(
         "a pass leaves out only what every table has",
         _changing(IdSet, "shared_with", _done_of_any),
-        lambda s: _changes_tables(s) and _long(s, 3) and s.marks_often and _is_cut(s),
+        lambda s: _changes_tables(s, after_stop=True) and _long(s, 3) and s.marks_often,
     ),
     "any order will do": Mutant(
         "ids must ascend within a page and past the last one",
@@ -342,7 +355,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "nulls are not asked for": Mutant(
         "records without an update time are asked for besides",
-        _changing(_reading, "_ask_for_nulls", lambda *_: None),
+        _changing(_reading, "_on_nulls", _nulls_dropped),
         lambda s: _some(s) and s.nulls > 0.1 and bool(s.syncs[0].start_date),
     ),
     "missing records forgotten": Mutant(
@@ -362,7 +375,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "local time called UTC": Mutant(
         "requests carry UTC",
-        _changing(bookmark, "text_of", _local_time_called_utc),
+        _changing(coupa_list, "text_of", _local_time_called_utc),
         lambda s: _some(s) and s.times == "one_day" and s.syncs[1].lookback_hours < 12,
     ),
     "every short page is the last": Mutant(
@@ -382,7 +395,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "columns without proof": Mutant(
         "columns are asked for alone only where they come as in full records",
-        _changing(FieldSelection, "compare", lambda *_: None),
+        _changing(FieldSelection, "compare", lambda self, *_: self._unproved.clear()),
         lambda s: (
             _long(s)
             and (s.selects_columns or _reads_rows(s))
@@ -397,7 +410,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a page that fails as a whole": Mutant(
         "a page that fails is asked for again with fewer records",
-        _changing(IdRange, "shrink", _no_shrinking),
+        _changing(RequestFailedError, "is_page", property(lambda self: False)),
         lambda s: _some(s) and _has_ill(s, heavy=True),
     ),
     "one bad record ends its list": Mutant(

@@ -174,7 +174,10 @@ class Scenario:
     @property
     def may_start_over(self) -> bool:
         """Whether a sync may find out in the middle that what it has read was not whole."""
-        return any(name.startswith(("fields", "nested", "blank")) for name in self.dialect)
+        switches = ("fields", "nested", "blank", "updated_at")
+        changes = any(name.startswith(switches) for name in self.dialect)
+        # an older custom field that only later records hold
+        return changes or self.selects_columns
 
     @property
     def is_quiet_in_the_end(self) -> bool:
@@ -183,7 +186,7 @@ class Scenario:
             self.mode == "incremental"
             and not self.is_process
             and not self.may_start_over
-            and not self.dialect.keys() & {"updated_at_filter", "token_warmup", "rate_limit"}
+            and not self.dialect.keys() & {"token_warmup", "rate_limit"}
             and not self.dialect.keys() & {"hidden_every", "token_limit", "order_by_id"}
         )
 

@@ -9,7 +9,7 @@ from integration_tests.harness import ALL_STREAMS, RESOURCE_OF
 from integration_tests.reference.manifest import STREAMS as MANIFEST_STREAMS
 from integration_tests.reference.manifest import StreamRow
 from integration_tests.sandbox import Record
-from unit_tests.truth import rows_of
+from integration_tests.truth import rows_of
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from source_coupa.reading.bookmark import Bookmark
 from source_coupa.records.fields import instant
 from source_coupa.streams import StreamRow
 
-_AHEAD = timedelta(minutes=10)
+AHEAD = timedelta(minutes=10)
 """What clocks may differ by."""
 
 logger = logging.getLogger("airbyte")
@@ -61,7 +61,7 @@ def bookmarks(
             bookmark = _bookmark(state, stream)
         except (AttributeError, KeyError, TypeError, ValueError, IndexError):
             raise errors.unreadable_stream_state(name) from None
-        if bookmark.moment is not None and bookmark.moment > now + _AHEAD:
+        if bookmark.moment is not None and bookmark.moment > now + AHEAD:
             logger.warning(
                 f"The state of stream {name} lies in the future, so that changes may have been "
                 "missed: the stream is synced again from the start."

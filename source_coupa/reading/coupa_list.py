@@ -19,10 +19,17 @@ from source_coupa.reading.bookmark import text_of
 from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.division import Division
 from source_coupa.reading.field_selection import FieldSelection
-from source_coupa.reading.id_ranges import IdRange
+from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
-from source_coupa.reading.requests import LONGEST_WAIT, Fetched, Question, Requests, Shape
+from source_coupa.reading.requests import (
+    IDS_ALONE,
+    LONGEST_WAIT,
+    Fetched,
+    Question,
+    Requests,
+    Shape,
+)
 from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.circuit_breaker import CircuitBreaker
@@ -53,7 +60,6 @@ _LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
 MOST_PROOFS = 5
 """Attempts to prove the filter on records that are edited meanwhile."""
 
-_ID = {"fields": '["id"]'}
 _BLANK = {f"{UPDATED_AT}[blank]": "true"}
 
 
@@ -116,6 +122,7 @@ class _Reading:
             coupa_list.connection,
             coupa_list.scheduler,
             coupa_list.breaker,
+            coupa_list.capabilities,
             coupa_list.shape,
         )
         self._is_shaped = coupa_list.shape is not None
@@ -139,6 +146,10 @@ class _Reading:
         try:
             self._begin()
             yield from self._requests.pages(self._division.cut_where_readers_are_idle)
+            if self._proves_filter and len(self._wanted.done):
+                # an earlier sync read the records, and ended before the filter was proved
+                self._ask_for_proof()
+                yield from self._requests.pages(lambda: None)
         finally:
             self._requests.drop()
         yield Page(
@@ -178,7 +189,7 @@ class _Reading:
         return {f"{UPDATED_AT}[gt_or_eq]": text_of(self._wanted.since)}
 
     def _id_alone(self) -> Mapping[str, str]:
-        return _ID if self._capabilities.selects_fields and not self._is_shaped else {}
+        return IDS_ALONE if self._capabilities.selects_fields and not self._is_shaped else {}
 
     def _small_query(
         self, query: Mapping[str, str] | None = None, *, descending: bool = False
@@ -223,6 +234,10 @@ class _Reading:
             yield from self._on_nulls(range_, size, page, fetched)
             return
         self._has_pages = True
+        if not page and size < PAGE_SIZE:
+            fetched.load.release()
+            self._confirm_end(range_)
+            return
         self._check_selection(query, page)
         self._lengths.note(range_, len(page), size)
         # the range may have been cut while the request was under way: the rest is read elsewhere
@@ -240,6 +255,30 @@ class _Reading:
             self._ask_for_page(range_)
             covers = (after, range_.after)
         yield Page(records=own, began=self._requests.began, covers=covers, load=fetched.load)
+
+    def _confirm_end(self, range_: IdRange) -> None:
+        """Asks for the ids of a whole page, where a small one was empty: an instance may hide
+        records after it has counted them, and few are soon all hidden."""
+        query = {**self._page_query(range_, PAGE_SIZE), **self._id_alone()}
+        self._requests.ask(
+            Question(
+                query,
+                partial(self._on_confirmed_end, range_),
+                lambda _, failure: self._retry(range_, failure),
+                records=PAGE_SIZE,
+            )
+        )
+
+    def _on_confirmed_end(self, range_: IdRange, fetched: Fetched) -> Iterable[Page]:
+        fetched.load.release()
+        page = checked(self._resource, fetched.records, range_.after or None)
+        after = range_.after
+        if page and page[0]["id"] <= range_.until:
+            range_.after = page[0]["id"] - 1
+            self._ask_for_page(range_)
+            return [Page(began=self._requests.began, covers=(after, range_.after))]
+        self._division.close(range_)
+        return [Page(began=self._requests.began, covers=(after, range_.until))]
 
     def _check_times(self, page: list[JsonRecord]) -> None:
         """Holds update times against the bound, and asks once for a proof of the filter.
@@ -266,6 +305,21 @@ class _Reading:
             if self._proves_filter and _EARLIEST < moment < _LATEST:
                 self._proves_filter = False
                 self._prove_filter(record["id"], moment, MOST_PROOFS)
+
+    def _ask_for_proof(self) -> None:
+        query = {**self._order(descending=True), "limit": "10"}
+        self._requests.ask(
+            Question(query, self._on_records_to_prove, self._on_no_proof, records=10)
+        )
+
+    def _on_records_to_prove(self, fetched: Fetched) -> Iterable[Page]:
+        fetched.load.release()
+        for record in fetched.records:
+            moment = moment_of(self._resource, record)
+            if self._proves_filter and moment is not None and _EARLIEST < moment < _LATEST:
+                self._proves_filter = False
+                self._prove_filter(record["id"], moment, MOST_PROOFS)
+        return ()
 
     def _prove_filter(self, id_: int, moment: datetime, attempts: int) -> None:
         """A record has to come back for its own second: else filters are read in another zone."""
@@ -324,7 +378,7 @@ class _Reading:
                 self._ask_for_page(range_)
                 return ()
             if range_.nulls:
-                return self._ask_for_nulls_otherwise(range_)
+                return self._on_refused_nulls(range_, variant)
             if not self._has_pages:
                 return self._do_without(range_, variant, failure)
         is_page = isinstance(failure, RequestFailedError) and failure.is_page
@@ -458,6 +512,15 @@ class _Reading:
             self._ask_for_page(range_)
         return [Page(records=nulls, began=self._requests.began, load=fetched.load)]
 
+    def _on_refused_nulls(self, range_: IdRange, variant: tuple[bool, bool]) -> Iterable[Page]:
+        takes_order_by = self._capabilities.takes_order_by
+        is_untried = takes_order_by and not self._has_pages and self._wanted.done.gaps()
+        if variant[0] and (is_untried or not takes_order_by):
+            # it may be the order that Coupa refuses, which the pages show
+            self._ask_for_page(range_, SOON)
+            return ()
+        return self._ask_for_nulls_otherwise(range_)
+
     def _ask_for_nulls_otherwise(self, range_: IdRange) -> Iterable[Page]:
         if self._wanted.nulls_above is None:
             return self._read_unfiltered()
@@ -485,7 +548,8 @@ class _Reading:
         other = {name: value for name, value in query.items() if name != "fields"}
         self._ask_other_form(
             other if is_part else {**other, **selection.fields()},
-            partial(self._on_comparison, selection, page, query, None),
+            # whoever gets the page renames its keys in place
+            partial(self._on_comparison, selection, list(map(dict, page)), query, None),
         )
 
     def _on_comparison(

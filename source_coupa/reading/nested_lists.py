@@ -12,7 +12,7 @@ from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, CoupaLis
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
-from source_coupa.reading.requests import Fetched, Question, Requests
+from source_coupa.reading.requests import IDS_ALONE, Fetched, Question, Requests
 from source_coupa.reading.responses import QueryRefusedError, checked
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.connection import Connection, RequestFailedError
@@ -74,7 +74,9 @@ class NestedLists:
         self._parents = parents
         self._connect = connect
         self._lengths = PageLengths(None, learns=True)
-        self._questions = Requests(path, parents.connection, parents.scheduler, parents.breaker)
+        self._questions = Requests(
+            path, parents.connection, parents.scheduler, parents.breaker, parents.capabilities
+        )
         self._answers = 0
         self._missing = 0
 
@@ -185,7 +187,7 @@ class NestedLists:
         """Asks whether a parent is still there whose list is not found, or cannot be had."""
         self._questions.ask(
             Question(
-                {"id": str(parent.id), "limit": "1", "fields": '["id"]'},
+                {"id": str(parent.id), "limit": "1", **IDS_ALONE},
                 partial(self._on_parent, parent, failure),
                 partial(self._on_no_parent, parent, failure),
             )

@@ -10,6 +10,7 @@ from datetime import datetime
 from functools import partial
 
 from source_coupa import errors
+from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.pages import Page
 from source_coupa.reading.responses import QueryRefusedError, records_of
 from source_coupa.records.fields import JsonRecord
@@ -33,6 +34,9 @@ LONGEST_WAIT = 600.0
 FIRST_BYTES = 8_000
 """Of a record, until one was seen."""
 
+
+IDS_ALONE = {"fields": '["id"]'}
+"""Asks for nothing but the ids of records."""
 
 Shape = Callable[[JsonRecord], JsonRecord]
 """Makes records with an `id` of those that Coupa prints without one."""
@@ -81,6 +85,11 @@ class Question:
     refused_tokens: int = 0
     answers_before: int = 0
 
+    @property
+    def asks_for_ids_alone(self) -> bool:
+        """Whether whole records would do as well."""
+        return self.query.get("fields") == IDS_ALONE["fields"]
+
 
 class Requests:
     """Sends questions and hands out what becomes of them, in one thread.
@@ -96,12 +105,14 @@ class Requests:
         connection: Connection,
         scheduler: Scheduler,
         breaker: CircuitBreaker,
+        capabilities: Capabilities,
         shape: Shape | None = None,
     ) -> None:
         self._resource = resource
         self._connection = connection
         self._scheduler = scheduler
         self._breaker = breaker
+        self._capabilities = capabilities
         self._shape = shape
         self._pending: dict[Future[Fetched], Question] = {}
         self._accepted: set[frozenset[str]] = set()
@@ -211,6 +222,11 @@ class Requests:
         try:
             fetched = future.result()
         except (RequestFailedError, QueryRefusedError) as failure:
+            if isinstance(failure, QueryRefusedError) and question.asks_for_ids_alone:
+                self._capabilities.selects_fields = False
+                question.query = {k: v for k, v in question.query.items() if k != "fields"}
+                self.ask(question)
+                return ()
             return question.on_failure(question, failure)
         self._accepted.add(frozenset(question.query))
         self.began = self.began or fetched.began

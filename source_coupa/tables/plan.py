@@ -198,11 +198,12 @@ def _since(stream: StreamRow, bookmark: Bookmark, config: CoupaConfig) -> dateti
         return None
     if bookmark.under_way is not None:
         return bookmark.under_way.since
-    start = config.start_date
+    start = config.start_date and config.start_date.replace(microsecond=0)
     if bookmark.moment is None:
         return start
     hours = max(stream.lookback_hours, config.lookback_window_hours)
-    since = bookmark.moment - timedelta(hours=hours)
+    # Coupa prints whole seconds
+    since = bookmark.moment.replace(microsecond=0) - timedelta(hours=hours)
     return since if start is None else max(since, start)
 
 

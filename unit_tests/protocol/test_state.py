@@ -15,8 +15,8 @@ import pytest
 
 from integration_tests.harness import CliFiles, CliRun, configured_catalog, run_here
 from integration_tests.sandbox import Sandbox
+from integration_tests.truth import UNLIMITED, instant, truth
 from unit_tests.conftest import Present
-from unit_tests.truth import UNLIMITED, instant, truth
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

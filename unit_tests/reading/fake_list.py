@@ -147,7 +147,7 @@ class Reader:
     capabilities: Capabilities = field(default_factory=Capabilities)
     breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
 
-    def list(self, *, ids_only: bool = False) -> CoupaList:
+    def coupa_list(self, *, ids_only: bool = False) -> CoupaList:
         """The list."""
         return CoupaList(
             resource="things",
@@ -164,16 +164,16 @@ class Reader:
             ids_only=ids_only,
         )
 
-    def pages(self, wanted: Pass | None = None) -> list[Page]:
+    def pages(self, wanted: Pass | None = None) -> Sequence[Page]:
         """All pages of a pass, their records printed."""
         found = []
-        for page in self.list().read(wanted or Pass()):
+        for page in self.coupa_list().read(wanted or Pass()):
             if page.load is not None:
                 page.load.release()
             found.append(page)
         return found
 
-    def ids(self, wanted: Pass | None = None) -> list[int]:
+    def ids(self, wanted: Pass | None = None) -> Sequence[int]:
         """The ids of all records that came, in their order."""
         return [row["id"] for page in self.pages(wanted) for row in page.records]
 

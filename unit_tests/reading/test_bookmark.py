@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timezone
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -24,7 +25,7 @@ def test_a_set_of_ranges_holds_the_ids_that_were_added(seed: int) -> None:
     assert {id_ for id_ in range(80) if id_ in ids} == wanted
     pairs = list(ids)
     assert all(a < b for a, b in pairs)
-    assert all(b < c for (_, b), (c, _) in zip(pairs, pairs[1:], strict=False)), "not merged"
+    assert all(b < c for (_, b), (c, _) in pairwise(pairs)), "not merged"
     missing = {id_ for after, until in ids.gaps() for id_ in range(after + 1, min(until, 80) + 1)}
     assert missing == set(range(1, 81)) - wanted
     assert not ids.gaps() or ids.gaps()[-1][1] == END

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
-from source_coupa.reading.bookmark import IdSet
+from source_coupa.reading.bookmark import END, IdSet
 from source_coupa.reading.pages import Pass
 
 from .fake_list import FakeList, Query, Reader, failure, of_ids, record
@@ -37,14 +37,14 @@ def test_a_pass_goes_on_where_another_ended(seed: int) -> None:
     source = of_ids(range(1, 2_001))
     done = IdSet()
     first = []
-    for page in Reader(source, useful=8).list().read(Pass()):
+    for page in Reader(source, useful=8).coupa_list().read(Pass()):
         first += [row["id"] for row in page.records]
         if page.covers is not None:
             done.add(*page.covers)
         if len(first) > random.randint(50, 1_900):
             break
     rest = Reader(source, useful=8).ids(Pass(done=done))
-    assert sorted(first + rest) == sorted(source.records)
+    assert sorted([*first, *rest]) == sorted(source.records)
 
 
 def test_the_pages_of_a_pass_cover_all_ids() -> None:
@@ -137,6 +137,26 @@ def test_an_instance_that_reads_times_in_its_own_zone_is_found_out(zone: int) ->
         Reader(source).pages(Pass(proves_filter=True))
 
 
+def test_a_wrong_zone_is_found_out_where_ids_alone_are_refused() -> None:
+    source = of_ids(range(1, 10))
+    source.zone = 2
+    source.refuses = ["fields"]
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(proves_filter=True))
+
+
+@pytest.mark.parametrize("done", [[(0, END)], [(0, 9)]])
+def test_a_filter_that_an_earlier_sync_could_not_prove_is_proved(
+    done: list[tuple[int, int]],
+) -> None:
+    source = of_ids(range(1, 10))
+    source.zone = 2
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(proves_filter=True, done=IdSet(done)))
+    source.zone = 0
+    assert Reader(source).ids(Pass(proves_filter=True, done=IdSet(done))) == []
+
+
 def test_the_filter_is_proved_by_one_request() -> None:
     source = of_ids(range(1, 201), updated_at="2026-01-01T00:00:00.700+00:00")
     Reader(source).pages(Pass(proves_filter=True))
@@ -183,6 +203,14 @@ def test_records_without_an_update_time_come_beside_a_bound() -> None:
     source = of_ids(range(1, 101))
     source.records[3]["updated-at"] = None
     assert sorted(Reader(source).ids(Pass(since=SINCE, asks_for_nulls=True))) == list(range(1, 101))
+
+
+def test_they_are_asked_for_again_where_it_is_the_order_that_is_refused() -> None:
+    source = of_ids(range(1, 101))
+    source.records[3]["updated-at"] = None
+    source.refuses = ["order_by"]
+    assert sorted(Reader(source).ids(Pass(since=SINCE, asks_for_nulls=True))) == list(range(1, 101))
+    assert any("updated_at[gt_or_eq]" in query for query in source.queries[-2:])
 
 
 @pytest.mark.parametrize("way", ["refuses", "ignores"])
@@ -240,7 +268,7 @@ def test_a_page_that_is_too_heavy_is_asked_for_in_smaller_parts() -> None:
     source.before = before
     pages = Reader(source).pages()
     assert sorted(row["id"] for page in pages for row in page.records) == list(range(1, 301))
-    assert not any(page.missing for page in pages)
+    assert not any(page.missing is not None for page in pages)
 
 
 @pytest.mark.parametrize("bad", [1, 50, 51, 77, 300])
@@ -274,6 +302,20 @@ def test_a_body_that_one_record_makes_unreadable_costs_that_record_alone() -> No
     assert sum(len(page.records) for page in pages) == 299
 
 
+def test_a_small_page_whose_records_are_hidden_is_no_end() -> None:
+    source = of_ids(range(1, 301))
+    source.hidden = [*range(60, 70)]
+
+    def before(query: Query) -> None:
+        if "fields" not in query and any(row["id"] == 59 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages()
+    came = [row["id"] for page in pages for row in page.records]
+    assert sorted(came) == [*range(1, 59), *range(70, 301)]
+
+
 def test_a_missing_record_is_asked_for_until_it_comes() -> None:
     source = of_ids([5])
     pages = Reader(source).pages(Pass(since=SINCE, missing=frozenset({5, 6})))
@@ -290,7 +332,7 @@ def test_a_missing_record_that_still_fails_stays_missing() -> None:
 
     source.before = before
     pages = Reader(source).pages(Pass(missing=frozenset({5})))
-    assert not any(page.found for page in pages)
+    assert not any(page.found is not None for page in pages)
 
 
 def test_a_list_that_always_fails_is_given_up_after_its_attempts() -> None:
@@ -354,7 +396,7 @@ def test_a_response_that_is_too_large_is_asked_for_in_parts() -> None:
     source = of_ids(range(1, 101))
 
     def before(query: Query) -> None:
-        if int(query["limit"]) > 10:
+        if "fields" not in query and int(query["limit"]) > 10:
             raise failure(too_large=20_000_000)
 
     source.before = before

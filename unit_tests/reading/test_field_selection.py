@@ -15,6 +15,7 @@ from source_coupa.reading.field_selection import (
     selected_columns,
 )
 from source_coupa.reading.pages import Pass
+from source_coupa.records.keys import with_underscores
 
 from .fake_list import FakeList, Query, Reader, Record, record
 
@@ -285,13 +286,37 @@ def test_records_that_lack_an_association_come_although_fields_hides_them(
     assert {query["fields"] for query in source.in_part} == {'["id","supplier"]'}
 
 
-def test_an_older_custom_field_comes_that_only_later_records_hold() -> None:
-    rows = [record(id_, a=1) for id_ in range(1, 101)]
-    rows += [record(id_, a=1, **{"cost-pool": f"P{id_}"}) for id_ in range(101, 301)]
+@pytest.mark.parametrize("holders", [range(101, 301), range(101, 151)])
+def test_an_older_custom_field_comes_that_only_later_records_hold(holders: range) -> None:
+    rows = [
+        record(id_, a=1, **({"cost-pool": f"P{id_}"} if id_ in holders else {}))
+        for id_ in range(1, 301)
+    ]
     source = PartlyList(rows, as_asked)
     held = last_version(source, selection("a", declared={"id", "a", "updated_at"}))
-    assert [row for row in held.values() if row["id"] > 100 and "cost-pool" not in row] == []
+    assert [id_ for id_ in holders if "cost-pool" not in held[id_]] == []
     assert len(held) == 300
+
+
+def test_proofs_go_on_while_a_list_is_read() -> None:
+    source = PartlyList(
+        [record(id_, a=1) for id_ in range(1, 2_001)],
+        lambda row, names: as_asked(row, names if row["id"] < 700 else ["id"]),
+    )
+    held = last_version(source, selection("a"))
+    assert [id_ for id_, row in held.items() if "a" not in row] == []
+
+
+def test_something_new_in_a_column_is_followed_by_another_proof() -> None:
+    columns = selection("lines", nested={"lines"})
+    plain = [{"id": 1, "lines": [{"id": 2}]}]
+    deeper = [{"id": 1, "lines": [{"id": 2, "taxes": [{"id": 3}]}]}]
+    assert proved(columns, plain) is None
+    asked = [columns.wants_comparison(plain, is_part=True) for _ in range(7)]
+    assert asked == [True, True, False, True, False, False, False]
+    assert columns.wants_comparison(deeper, is_part=True)
+    assert columns.compare(deeper, deeper) is None
+    assert columns.wants_comparison(plain, is_part=True)
 
 
 @pytest.mark.parametrize("refused", ["all", "proved before"])
@@ -328,10 +353,27 @@ def test_records_that_are_edited_while_they_are_compared_give_nothing_up() -> No
 
 def test_a_record_that_is_deleted_while_it_is_compared_gives_nothing_up() -> None:
     source = PartlyList([record(id_, a=1) for id_ in range(1, 301)], as_asked)
-    source.before = lambda query: (
-        (source.records.pop(7, None) if len(source.in_part) == 1 else None) and None
-    )
+
+    def delete(query: Query) -> None:
+        if len(source.in_part) == 1:
+            source.records.pop(7, None)
+
+    source.before = delete
     columns = selection("updated_at", "a")
     held = last_version(source, columns)
     assert not columns.is_given_up
     assert len(held.keys() - {7}) == 299
+
+
+def test_what_becomes_of_records_while_they_are_compared_makes_no_difference() -> None:
+    """Whoever gets a page renames its keys, in place."""
+    rows = [record(id_, **{"cost_pool": "A", "cost-pool": "B"}) for id_ in range(1, 301)]
+    source = PartlyList(rows, as_asked)
+    columns = selection("updated_at", "cost_pool")
+    for page in Reader(source, selection=columns).coupa_list().read(Pass()):
+        for row in page.records:
+            renamed = with_underscores(row)
+            row.clear()
+            row.update(renamed)
+    assert not columns.is_given_up
+    assert len(source.in_part) > 3

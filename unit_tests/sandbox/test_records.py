@@ -20,9 +20,9 @@ from integration_tests.sandbox import (
     payload,
 )
 from integration_tests.sandbox.generators.from_schema import FromSchema, schema
+from integration_tests.truth import underscored
 from unit_tests.conventions.schemas import DECIMAL_FIELDS
 from unit_tests.sandbox.conftest import ROWS
-from unit_tests.truth import underscored
 
 MADE_FROM_SCHEMAS = [
     path for path, resource in RESOURCES.items() if isinstance(resource.generate, FromSchema)

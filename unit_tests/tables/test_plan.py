@@ -66,6 +66,14 @@ def test_a_state_before_the_start_date_does_not_bring_older_records() -> None:
     assert plan.wanted().since == moment(5)
 
 
+def test_fractions_of_a_second_bound_nothing() -> None:
+    """Coupa prints whole seconds, those of a record's fraction too."""
+    (first,) = planned(["invoices"], start_date=at(2).replace("Z", ".25Z"))
+    (later,) = planned(["invoices"], {"invoices": {"updated_at": at(9).replace("Z", ".25Z")}})
+    assert first.tables[0].since == moment(2)
+    assert later.tables[0].since == moment(9)
+
+
 def test_the_look_back_is_subtracted_once_and_not_within_a_pass() -> None:
     (plan,) = planned(["invoices"], {"invoices": state(9)}, lookback_window_hours=48)
     assert plan.wanted().since == moment(7)
@@ -148,7 +156,9 @@ def test_a_plain_stream_with_all_columns_asks_for_whole_records() -> None:
 
 
 def test_selected_columns_and_child_tables_are_asked_for_together() -> None:
-    schemas = {"invoices": {"properties": {name: {} for name in ("id", "updated_at", "a", "b")}}}
+    schemas: dict[str, Any] = {
+        "invoices": {"properties": {name: {} for name in ("id", "updated_at", "a", "b")}}
+    }
     (plan,) = planned(["invoices", "invoice_lines"], columns={"invoices": ["a"]})
     selection = plan.selection(schemas)
     assert selection is not None

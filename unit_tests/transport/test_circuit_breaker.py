@@ -25,8 +25,12 @@ def test_any_response_shows_that_the_host_is_up() -> None:
     breaker.answered()
     breaker.gave_up("users")
     assert not breaker.is_open
+    assert breaker.answers == 1
+
+
+def test_a_host_that_came_back_is_up() -> None:
+    breaker = CircuitBreaker()
     breaker.gave_up("invoices")
-    assert breaker.is_open
+    breaker.gave_up("users")
     breaker.answered()
     assert not breaker.is_open
-    assert breaker.answers == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any
 
 import pytest
@@ -65,12 +66,13 @@ def freeing(result: Any) -> Callable[[Load], Any]:
 def test_requests_are_sent_in_the_order_in_which_they_were_asked_for() -> None:
     sends = scheduler()
     begun: list[int] = []
+
+    def task(number: int, load: Load) -> None:
+        begun.append(number)
+        load.release()
+
     with sends.open():
-        futures = [
-            sends.submit(lambda load, n=n: (begun.append(n), load.release()), expected_bytes=1)  # type: ignore[misc]
-            for n in range(20)
-        ]
-        finished(*futures)
+        finished(*(sends.submit(partial(task, n), expected_bytes=1) for n in range(20)))
     assert begun == list(range(20))
 
 
@@ -105,6 +107,29 @@ def test_as_many_are_under_way_as_the_budget_needs_at_the_latency_that_is_seen()
     for _ in range(100):
         sends.observe(30.0)
     assert sends.useful == 50
+
+
+def test_more_than_the_budget_needs_are_not_under_way() -> None:
+    sends = Scheduler(
+        max_workers=50, requests_per_second=20, clock=HeldClock(), backpressure=Backpressure()
+    )
+    for _ in range(100):
+        sends.observe(0.1)
+    lock, gate, begun = threading.Lock(), threading.Event(), 0
+
+    def task(load: Load) -> None:
+        nonlocal begun
+        with lock:
+            begun += 1
+        gate.wait(PATIENCE)
+        load.release()
+
+    with sends.open():
+        futures = [sends.submit(task, expected_bytes=1) for _ in range(30)]
+        assert sum(not future.running() for future in futures) == 30 - sends.useful
+        gate.set()
+        finished(*futures)
+    assert begun == 30
 
 
 def test_a_request_that_waits_for_its_retry_takes_no_thread() -> None:

@@ -19,8 +19,8 @@ REPEATED_SHARE = 0.05
 def measure(plan: Plan, result: Result) -> None:
     """Kills first syncs at some places, where latency and Coupa's limit count."""
     scale = plan.scale
-    for part in scale.killed_at:
-        trouble = Trouble(int(scale.killed.rows * part), is_killed=True)
+    for rows in scale.killed_after:
+        trouble = Trouble(rows, is_killed=True)
         budget = scale.requests_per_second
         with started(scale.killed, latency_ms=scale.latency_ms) as instance:
             first = sync(instance, [STREAM], requests_per_second=budget, trouble=trouble)

@@ -11,9 +11,8 @@ from airbyte_cdk.models import AirbyteStreamStatus
 from airbyte_cdk.test.entrypoint_wrapper import EntrypointOutput
 
 from integration_tests.harness import ALL_STREAMS, final_states, records_by_stream
-from integration_tests.reference.manifest import STREAMS, StreamRow
+from integration_tests.reference.manifest import STREAMS, StreamRow, columns_of
 from integration_tests.sandbox import Dialect, Record, Sandbox
-from unit_tests.conventions.schemas import load
 
 UNLIMITED = Dialect(rate_limit=None)
 
@@ -72,7 +71,7 @@ def rows_of(stream: StreamRow, record: Record) -> list[Record]:
 
 def with_ids(stream: StreamRow, row: Record) -> Record:
     """A row with the ids of what it refers to, where the schema has columns for them."""
-    properties = load(stream.schema)["properties"]
+    properties = columns_of(stream)
     found = {
         f"{name}_id": value["id"]
         for name, value in row.items()
