@@ -60,6 +60,7 @@ def sandbox() -> Iterator[Sandbox]:
                         "cost-center": f"CC-{place % 2}",
                         "project-code": {"id": 41, "name": "Project 17"},
                     },
+                    **({"legacy-cost-center": f"L-{place}"} if place % 4 == 0 else {}),
                 },
             )
         yield sandbox
