@@ -415,7 +415,7 @@ def test_odd_records_are_whole_in_the_tables(
     said = store(empty, {"older": [older], "newer": [older, newer]})
 
     lost = losses(newer, stored(empty, newer, "newer"))
-    assert {loss.partition(": ")[2] for loss in lost} == {"/paid = str ''", "/paid = NoneType None"}
+    assert [loss.partition(": ")[2] for loss in lost] == ["/paid = str ''"]
     counts = "SELECT count(*) AS rows FROM older.invoice_line_allocations"
     assert empty.rows(counts) == [{"rows": 5}]
     [supplier] = empty.rows("SELECT integration_contacts AS contacts FROM older.suppliers")
