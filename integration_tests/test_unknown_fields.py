@@ -204,12 +204,12 @@ def store(database: Database, schemas: Mapping[str, Sequence[Came]]) -> dict[str
 def stored(database: Database, came: Came, schema: str = SCHEMA) -> dict[str, list[Record]]:
     """Stream -> its rows by the names of columns; all columns of each."""
     queries = [
-        f"SELECT '{name}' AS stream, to_json(t) AS found FROM {schema}.{name} AS t"
+        f"SELECT '{name}' AS stream, to_json(t) AS columns FROM {schema}.{name} AS t"
         for name in came.declared
     ]
     found: dict[str, list[Record]] = {name: [] for name in came.declared}
     for row in database.rows(" UNION ALL ".join(queries)):
-        found[row["stream"]].append(row["found"])
+        found[row["stream"]].append(row["columns"])
     return found
 
 
