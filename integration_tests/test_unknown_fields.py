@@ -204,12 +204,12 @@ def store(database: Database, schemas: Mapping[str, Sequence[Came]]) -> dict[str
 def stored(database: Database, came: Came, schema: str = SCHEMA) -> dict[str, list[Record]]:
     """Stream -> its rows by the names of columns; all columns of each."""
     queries = [
-        f"SELECT '{name}' AS stream, to_json(t) AS found FROM {schema}.{name} AS t"
+        f"SELECT '{name}' AS stream, to_json(t) AS columns FROM {schema}.{name} AS t"
         for name in came.declared
     ]
     found: dict[str, list[Record]] = {name: [] for name in came.declared}
     for row in database.rows(" UNION ALL ".join(queries)):
-        found[row["stream"]].append(row["found"])
+        found[row["stream"]].append(row["columns"])
     return found
 
 
@@ -415,7 +415,7 @@ def test_odd_records_are_whole_in_the_tables(
     said = store(empty, {"older": [older], "newer": [older, newer]})
 
     lost = losses(newer, stored(empty, newer, "newer"))
-    assert {loss.partition(": ")[2] for loss in lost} == {"/paid = str ''", "/paid = NoneType None"}
+    assert [loss.partition(": ")[2] for loss in lost] == ["/paid = str ''"]
     counts = "SELECT count(*) AS rows FROM older.invoice_line_allocations"
     assert empty.rows(counts) == [{"rows": 5}]
     [supplier] = empty.rows("SELECT integration_contacts AS contacts FROM older.suppliers")
