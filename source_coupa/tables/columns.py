@@ -29,8 +29,8 @@ class Columns:
         stream: for the log.
         configured: the columns of the configured catalog; empty if it names none.
         known: those of the stream's own schema. One of these that is not configured was deselected
-            by the user: it is neither reported nor put elsewhere, and destinations have no column
-            for it.
+            by the user, or the catalog is older than the schema: it is not put elsewhere, and
+            destinations have no column for it.
     """
 
     def __init__(self, stream: str, configured: Collection[str], known: Collection[str]) -> None:
@@ -58,7 +58,13 @@ class Columns:
         return {**kept, ADDITIONAL_FIELDS: others} if others else kept
 
     def report(self) -> None:
-        """Logs which fields had no column, in one line, at the end of a stream."""
+        """Logs which fields had no column, and which columns the connection leaves out, in one line
+        each, at the end of a stream."""
+        if self._configured and (left_out := sorted(self._known - self._configured)):
+            logger.info(
+                f"Stream {self._stream}: the connection leaves out the columns "
+                f"{', '.join(left_out)}. If nobody deselected them, refresh its schema."
+            )
         if not self._unknown:
             return
         where = (

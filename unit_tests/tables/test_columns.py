@@ -84,3 +84,14 @@ def test_a_field_of_coupa_with_the_name_of_that_column_is_not_lost() -> None:
     kept = columns(*KNOWN, ADDITIONAL_FIELDS).of(row)
     assert "theirs" in str(kept[ADDITIONAL_FIELDS])
     assert "A" in str(kept[ADDITIONAL_FIELDS])
+
+
+def test_columns_that_the_connection_leaves_out_are_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A catalog that is older than the connector's schema looks like a selection."""
+    with caplog.at_level(logging.INFO, "airbyte"):
+        columns(*KNOWN, ADDITIONAL_FIELDS).report()
+        assert caplog.messages == []
+        columns("id", "status", ADDITIONAL_FIELDS).report()
+    assert "leaves out the columns total" in caplog.text
