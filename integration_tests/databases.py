@@ -17,7 +17,7 @@ from .sandbox import Record, Sandbox
 
 PYTHON = ROOT / ".venv-sync" / "bin" / "python"
 
-_KINDS = ("timestamp_with_timezone", "integer", "number", "boolean", "text", "json")
+KINDS = ("timestamp_with_timezone", "integer", "number", "boolean", "text", "json")
 ADDED = ("_airbyte_raw_id", "_airbyte_extracted_at", "_airbyte_meta")
 
 
@@ -30,7 +30,7 @@ class Database(Protocol):
 
     @property
     def types(self) -> tuple[str, ...]:
-        """What information_schema calls the types of _KINDS."""
+        """What information_schema calls the types of KINDS."""
 
     def rows(self, sql: str) -> list[Record]:
         """The rows of a query; times as text with their offset, JSON as what it stands for."""
@@ -106,7 +106,7 @@ def assert_holds(database: Database, schema: str, expected: dict[str, list[Recor
                 f"WHERE table_schema = '{schema}' AND table_name = '{stream}'"
             )
         }
-        names = dict(zip(_KINDS, database.types, strict=True))
+        names = dict(zip(KINDS, database.types, strict=True))
         assert {n: t for n, t in columns.items() if n not in ADDED} == {
             name: names[kind_of(definition)] for name, definition in properties.items()
         }, stream
@@ -130,7 +130,7 @@ def schema_of(stream: str) -> dict[str, Any]:
 
 
 def kind_of(definition: dict[str, Any]) -> str:
-    """Which of _KINDS a property is stored as."""
+    """Which of KINDS a property is stored as."""
     types = definition["type"]
     single = [types] if isinstance(types, str) else [type for type in types if type != "null"]
     if len(single) > 1:

@@ -1,15 +1,32 @@
-"""Records with every field, so that each stream has something to read."""
+"""Records with every field, which give each stream something to read.
+
+`python -m integration_tests.full_records` serves a sandbox with them at the address that
+sample_config.json names.
+"""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta, timezone
 from random import Random
 
 from .reference.manifest import STREAMS
-from .sandbox import HAND_MADE, RESOURCES, Record, Sandbox
+from .sandbox import HAND_MADE, RESOURCES, Dialect, Record, Sandbox
 from .sandbox.blueprint import Blueprint
 from .sandbox.generators.from_schema import FromSchema
+
+
+@contextmanager
+def full_sandbox(port: int = 0) -> Iterator[Sandbox]:
+    """A sandbox with something to read in every stream; port 0 takes a free one."""
+    changed = datetime.now(timezone.utc) - timedelta(days=1)
+    rows = dict.fromkeys(RESOURCES, 2)
+    with Sandbox(rows, dialect=Dialect(rate_limit=None), port=port) as sandbox:
+        add_full_records(sandbox, changed)
+        yield sandbox
 
 
 def add_full_records(sandbox: Sandbox, changed: datetime) -> None:
@@ -32,3 +49,9 @@ def full_record(path: str, id: int) -> Record:
             printed: Record = json.loads(body)
             return printed
     raise AssertionError(f"no record of {path} is full")
+
+
+if __name__ == "__main__":
+    with full_sandbox(port=8080) as served:
+        print(f"{served.url} until Ctrl-C", flush=True)
+        signal.sigwait({signal.SIGINT, signal.SIGTERM})

@@ -1,7 +1,8 @@
 """Stores records with a cache of `sync/`: a program for the Python of .venv-sync.
 
 It reads JSON: `cache` (the name of a class), `options` to make it with, and `schemas`: of
-each the batches, which have `properties` of the stream `orders`, whose key is `id`, and `records`.
+each the batches. A batch has `properties` of the stream `orders`, whose key is `id`, and `records`;
+or it names two files: `catalog`, a configured one, and `messages`, what a connector printed.
 Prints JSON: schema -> what the cache says of values that it could not store as they came.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +43,23 @@ def main(task: dict[str, Any]) -> None:
 
 
 def _store(cache: Any, batch: dict[str, Any]) -> None:
+    messages: Iterable[Any]
+    if "messages" in batch:
+        catalog = json.loads(Path(batch["catalog"]).read_text(encoding="utf-8"))
+        messages = _printed(Path(batch["messages"]))
+    else:
+        catalog = _catalog(batch)
+        messages = map(_message, batch["records"])
     processor = cache.get_record_processor(
-        source_name="source-orders", catalog_provider=CatalogProvider(_catalog(batch))
+        source_name="source-orders",
+        catalog_provider=CatalogProvider(ConfiguredAirbyteCatalog.model_validate(catalog)),
     )
     processor.process_airbyte_messages(
-        map(_message, batch["records"]),
-        progress_tracker=ProgressTracker(source=None, cache=cache, destination=None),
+        messages, progress_tracker=ProgressTracker(source=None, cache=cache, destination=None)
     )
 
 
-def _catalog(batch: dict[str, Any]) -> Any:
+def _catalog(batch: dict[str, Any]) -> dict[str, Any]:
     stream = {
         "name": STREAM,
         "json_schema": {"properties": batch["properties"]},
@@ -62,12 +71,18 @@ def _catalog(batch: dict[str, Any]) -> Any:
         "destination_sync_mode": "append_dedup",
         "primary_key": [["id"]],
     }
-    return ConfiguredAirbyteCatalog.model_validate({"streams": [configured]})
+    return {"streams": [configured]}
 
 
 def _message(record: dict[str, Any]) -> Any:
     body = {"stream": STREAM, "data": record, "emitted_at": 0}
     return AirbyteMessage.model_validate({"type": "RECORD", "record": body})
+
+
+def _printed(file: Path) -> Iterator[Any]:
+    with file.open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            yield AirbyteMessage.model_validate_json(line)
 
 
 if __name__ == "__main__":

@@ -1,83 +1,61 @@
-"""Airbyte's standard tests, from the CDK, with the scenarios of acceptance-test-config.yml."""
+"""Airbyte's standard tests, run by Airbyte's own command as CONTRIBUTING says."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
-from airbyte_cdk.sources.streams.call_rate import MovingWindowCallRatePolicy
-from airbyte_cdk.test.models import ConnectorTestScenario
-from airbyte_cdk.test.standard_tests.source_base import SourceTestSuiteBase
 
-from source_coupa import SourceCoupa
+from source_coupa.config import SANDBOX_VARIABLE
 
-from .full_records import add_full_records
-from .sandbox import RESOURCES, Dialect, Sandbox
-
-pytest_plugins = ["airbyte_cdk.test.standard_tests.pytest_hooks"]
+from .full_records import full_sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 
-
-TODAY = datetime.now(timezone.utc)
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Something to read in every stream, all of it changed within the last days."""
-    days = [TODAY - timedelta(days=day) for day in range(1, 9)]
-    rows = dict.fromkeys(RESOURCES, 2)
-    with Sandbox(rows, dialect=Dialect(rate_limit=None), spread=days) as sandbox:
-        add_full_records(sandbox, days[0])
-        yield sandbox
+# all but those of the image, and those that a wrong secret ends
+TESTS = [
+    "test_basic_read['sample_config' Test Scenario]",
+    "test_check['invalid_config' Test Scenario]",
+    "test_check['sample_config' Test Scenario]",
+    "test_config_matches_spec['sample_config' Test Scenario]",
+    "test_discover['sample_config' Test Scenario]",
+    "test_fail_read_with_bad_catalog['sample_config' Test Scenario]",
+    "test_spec",
+]
 
 
-class TestAirbyteStandards(SourceTestSuiteBase):
-    """The suite for Python sources, told how this one is made.
-
-    The CDK's own way makes `SourceCoupa()` without a config, which a declarative source needs
-    when it is made, and finds the connector by the name of the folder.
-    """
-
-    @classmethod
-    def get_connector_root_dir(cls) -> Path:
-        """The root of the project, whatever its folder is called."""
-        return ROOT
-
-    @classmethod
-    def get_scenarios(cls) -> list[ConnectorTestScenario]:
-        """The scenarios with their configurations read, so that the address can be put in."""
-        return [
-            scenario.model_copy(
-                update={
-                    "config_dict": scenario.get_config_dict(
-                        connector_root=ROOT, empty_if_missing=False
-                    )
-                }
-            )
-            for scenario in super().get_scenarios()
-        ]
-
-    @pytest.fixture(autouse=True)
-    def _at_the_sandbox(
-        self, request: pytest.FixtureRequest, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(MovingWindowCallRatePolicy, "try_acquire", lambda *_, **__: None)
-        if "scenario" in request.fixturenames:
-            config = request.getfixturevalue("scenario").config_dict
-            config["instance_url"] = sandbox.url
-            config["start_date"] = (TODAY - timedelta(days=9)).strftime("%Y-%m-%dT00:00:00Z")
-
-    @classmethod
-    def create_connector(cls, scenario: ConnectorTestScenario | None) -> SourceCoupa:
-        """The source of a scenario; one without configuration for `spec`."""
-        config = scenario.config_dict if scenario else None
-        return SourceCoupa(config=config)
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What the command needs of a checkout, in a folder of the name that it asks for."""
+    folder = tmp_path / "source-coupa"
+    (folder / "integration_tests").mkdir(parents=True)
+    for name in ("acceptance-test-config.yml", "metadata.yaml", "pyproject.toml", "conftest.py"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("sample_config.json", "invalid_config.json"):
+        shutil.copy(ROOT / "integration_tests" / name, folder / "integration_tests")
+    shutil.copytree(ROOT / "source_coupa", folder / "source_coupa")
+    return folder
 
 
-# Airbyte's tests of the image need a Docker daemon, fetch a Dockerfile, and start containers that
-# cannot reach the sandbox. `image/test_image.py` tests the same and more, with the sandbox.
-for _name in [name for name in dir(TestAirbyteStandards) if name.startswith("test_docker_image")]:
-    setattr(TestAirbyteStandards, _name, None)
+@pytest.mark.slow
+def test_the_command_of_the_cdk_passes_in_a_checkout(checkout: Path) -> None:
+    with full_sandbox() as sandbox:
+        for config in checkout.glob("integration_tests/*.json"):
+            config.write_text(config.read_text().replace("http://localhost:8080", sandbox.url))
+        environment = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
+        run = subprocess.run(
+            [Path(sys.executable).with_name("airbyte-cdk"), "connector", "test", "."],
+            cwd=checkout,
+            env=environment | {SANDBOX_VARIABLE: "1"},
+            capture_output=True,
+            text=True,
+        )
+    assert run.returncode == 0, run.stdout + run.stderr
+    (results,) = (checkout / "build").rglob("*.xml")
+    cases = ElementTree.parse(results).iter("testcase")
+    assert sorted(case.attrib["name"] for case in cases if not len(case)) == TESTS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from airbyte_cdk.models import AirbyteCatalog
@@ -23,14 +24,19 @@ LOGGER = logging.getLogger("test")
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[SourceCoupa]:
+def config() -> Iterator[dict[str, Any]]:
     with Sandbox({}, dialect=UNLIMITED) as sandbox:
-        yield SourceCoupa(config=sandbox.config())
+        yield sandbox.config()
 
 
 @pytest.fixture(scope="module")
-def catalog(source: SourceCoupa) -> AirbyteCatalog:
-    return source.discover(LOGGER, {})
+def source(config: dict[str, Any]) -> SourceCoupa:
+    return SourceCoupa(config=config)
+
+
+@pytest.fixture(scope="module")
+def catalog(source: SourceCoupa, config: dict[str, Any]) -> AirbyteCatalog:
+    return source.discover(LOGGER, config)
 
 
 def test_streams_are_described_as_the_cdk_describes_them(

@@ -93,7 +93,8 @@ def _draw_speed(axes: Axes, result: Result, runs: list[tuple[str, int]]) -> None
         [f"{READERS[name].label}\n{ms:,} ms per page" for name, ms in runs],
         fontsize=9,
     )
-    axes.set_xlim(0, limit * 1.12)
+    fastest = max(speed.rows_per_second for speed in result.speed)
+    axes.set_xlim(0, 1.12 * max(limit, fastest))
     axes.set_xlabel("records per second")
     axes.set_title(
         f"{scale.speed.rows:,} invoices of {scale.speed.record_bytes // 1_000} KB", loc="left"
@@ -115,6 +116,7 @@ def _draw_speed(axes: Axes, result: Result, runs: list[tuple[str, int]]) -> None
 
 def _draw_requests(axes: Axes, ratios: Mapping[str, float]) -> None:
     axes.barh(list(ratios), list(ratios.values()), 0.55, color=_OURS["even"])
+    axes.tick_params(axis="y", labelsize=9)
     for place, ratio in enumerate(ratios.values()):
         axes.annotate(
             f"{ratio:.2f}",

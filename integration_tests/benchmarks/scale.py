@@ -48,6 +48,8 @@ class Scale:
     killed_after: tuple[int, ...]
     """Rows after which that happens: shortly before a state is due."""
     command_runs: int
+    company_lists: int
+    """How many lists of `company.tsv` are there, those below their records besides."""
     company_share: int
     """One of how many rows of `company.tsv` are there."""
     substreams_share: int
@@ -76,6 +78,7 @@ FULL = Scale(
     killed=Load(30_000, 2_000),
     killed_after=(3_950, 15_950, 27_950),
     command_runs=5,
+    company_lists=1_000,
     company_share=1,
     substreams_share=10,
     unchanged_share=10,
@@ -96,6 +99,7 @@ QUICK = Scale(
     killed=Load(3_000, 2_000),
     killed_after=(1_450,),
     command_runs=1,
+    company_lists=21,
     company_share=100,
     substreams_share=1_000,
     unchanged_share=1_000,

@@ -239,10 +239,10 @@ def _killed(figures: Figures) -> str:
 def _columns(figures: Figures) -> str:
     whole, part = figures["columns"]
     return (
-        f"Ten columns of invoices instead of all: {part['answer_bytes'] / 1e6:.0f} MB of answers "
+        f"Ten columns of invoices instead of all: {part['answer_bytes'] / 1e6:.0f} MB of responses "
         f"instead of {whole['answer_bytes'] / 1e6:.0f} MB, {part['cpu_seconds']:.0f} CPU seconds "
         f"instead of {whole['cpu_seconds']:.0f}, {part['seconds']:.0f} s instead of "
-        f"{whole['seconds']:.0f} s: the request budget decides."
+        f"{whole['seconds']:.0f} s."
     )
 
 

@@ -88,7 +88,7 @@ class Bookmark:
         highest_id: the highest id that was ever seen; None before the first complete pass of this
             version, which also proves the filter on update times.
         nulls_above: records without an update time were sent up to this id; None without any.
-        short_page: a page of at most so many records ends the list; None if that is not known.
+        short_page: see `PageLengths`; None if nothing is known.
         missing: ids of records that could not be had.
         under_way: a pass that is not complete.
     """

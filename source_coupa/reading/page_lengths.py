@@ -9,11 +9,12 @@ class PageLengths:
     """Whether a page that is shorter than it could be ends its list.
 
     An instance may serve fewer records than are asked for, or hide some after it has counted them.
-    So a list ends at an empty page, unless an earlier sync has seen longer pages of this list, and
-    none that was shorter than these and not the last.
+    So a list ends at an empty page, or at one that is at most half as long as others of this list,
+    where an earlier sync has seen these, and none that was shorter than them and not the last.
 
     Args:
-        known: the length up to which an earlier sync found pages of this list to be the last.
+        known: one less than the longest page that an earlier sync has seen; None where short pages
+            end nothing.
         learns: whether what this sync has seen counts too: for many lists of one kind.
     """
 
@@ -27,9 +28,8 @@ class PageLengths:
         """Whether a page of `length` records, of which `size` were asked for, is the last one."""
         if length == 0:
             return True
-        # what this sync has seen may be more of the same: a page needs to be far shorter
-        known = self._longest // 2 if self._learns else self._known
-        return length < size and known is not None and length <= known and not self._goes_on
+        known = self.short_page if self._learns else self._known
+        return length < size and known is not None and 2 * length <= known + 1 and not self._goes_on
 
     def note(self, range_: IdRange, length: int, size: int) -> None:
         """Takes note of a page and of the one before it in the same range."""

@@ -23,7 +23,7 @@ class Pass:
             bound hides them.
         proves_filter: whether the filter on update times has yet to be proved.
         checks_times: whether records need update times at all.
-        short_page: a page of at most so many records ends the list; None if that is not known.
+        short_page: see `PageLengths`; None if nothing is known.
         missing: records that earlier syncs could not have.
     """
 

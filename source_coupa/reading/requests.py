@@ -135,7 +135,7 @@ class Requests:
         expected = (self.record_bytes or FIRST_BYTES) * question.records
         future = self._scheduler.submit(
             partial(self._fetch, question),
-            expected_bytes=expected * 5 // 4,
+            expected_bytes=expected,
             delay=delay,
         )
         self._pending[future] = question

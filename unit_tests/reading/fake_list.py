@@ -164,7 +164,7 @@ class Reader:
             ids_only=ids_only,
         )
 
-    def pages(self, wanted: Pass | None = None) -> Sequence[Page]:
+    def pages(self, wanted: Pass | None = None) -> list[Page]:
         """All pages of a pass, their records printed."""
         found = []
         for page in self.coupa_list().read(wanted or Pass()):
@@ -173,7 +173,7 @@ class Reader:
             found.append(page)
         return found
 
-    def ids(self, wanted: Pass | None = None) -> Sequence[int]:
+    def ids(self, wanted: Pass | None = None) -> list[int]:
         """The ids of all records that came, in their order."""
         return [row["id"] for page in self.pages(wanted) for row in page.records]
 

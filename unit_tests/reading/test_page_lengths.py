@@ -29,7 +29,8 @@ def test_only_an_empty_page_ends_a_list_that_is_not_known(learns: bool) -> None:
 
 def test_a_page_that_is_as_long_as_it_may_be_ends_no_list() -> None:
     lengths = PageLengths(49)
-    assert lengths.is_last(49, PAGE_SIZE)
+    assert lengths.is_last(25, PAGE_SIZE)
+    assert not lengths.is_last(26, PAGE_SIZE)
     assert not lengths.is_last(50, PAGE_SIZE)
     assert not lengths.is_last(25, 25)
 

@@ -110,6 +110,14 @@ def test_adding_and_deleting() -> None:
         table.edit(top, id=5)
 
 
+def test_a_record_whose_update_time_is_a_change_is_added_and_edited() -> None:
+    """Revisions print changed fields as pairs."""
+    table = Sandbox({"purchase_order_revisions": 2}).tables["purchase_order_revisions"]
+    id = table.add({**table.get(table.ids()[0]), "id": 9_999})
+    table.edit(id, comments="x", touch=False)
+    assert table.get(id)["comments"] == "x"
+
+
 def test_ids_are_not_given_again() -> None:
     table = fixed().tables["users"]
     last = table.ids()[-1]

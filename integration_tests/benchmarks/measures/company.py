@@ -11,6 +11,7 @@ from integration_tests.benchmarks import figures
 from integration_tests.benchmarks.instance import started_with
 from integration_tests.benchmarks.readers.source_coupa import streams, tables_of
 from integration_tests.benchmarks.result import CompanyFigures, ListFigures, Result
+from integration_tests.benchmarks.scale import Scale
 from source_coupa.streams import StreamRow
 
 from .plan import Plan
@@ -33,9 +34,11 @@ def measure(plan: Plan, result: Result) -> None:
         (WITHOUT_SUBSTREAMS, plan.scale.company_share),
         (WITH_SUBSTREAMS, plan.scale.substreams_share),
     ):
-        rows = _rows(share)
+        rows = _rows(plan.scale, share)
         selected = [
-            name for name, row in streams().items() if what == WITH_SUBSTREAMS or not row.nested
+            name
+            for name, row in streams().items()
+            if _path(row) in rows and (what == WITH_SUBSTREAMS or not row.nested)
         ]
         with started_with(rows, latency_ms=plan.scale.latency_ms) as instance:
             done = sync(instance, selected, requests_per_second=plan.scale.requests_per_second)
@@ -46,7 +49,7 @@ def measure(plan: Plan, result: Result) -> None:
 def measure_unchanged(plan: Plan, result: Result) -> None:
     """Lets the connector read the lists that most tables are made of, and again where nothing has
     changed since."""
-    rows = _rows(plan.scale.unchanged_share)
+    rows = _rows(plan.scale, plan.scale.unchanged_share)
     tables = {
         path: names
         for path in rows
@@ -62,12 +65,17 @@ def measure_unchanged(plan: Plan, result: Result) -> None:
     _tell(plan, result.unchanged[-1])
 
 
-def _rows(share: int) -> dict[str, int]:
+def _rows(scale: Scale, share: int) -> dict[str, int]:
     """Rows of each list; where the company has some, at least a few."""
     with COMPANY.open(encoding="utf-8") as file:
         table = csv.DictReader(file, delimiter="\t")
         rows = {row["resource"]: int(row["rows"]) for row in table}
-    return {path: min(number, max(number // share, 5)) for path, number in rows.items()}
+    lists = [path for path in rows if "/:" not in path][: scale.company_lists]
+    return {
+        path: min(number, max(number // share, 5))
+        for path, number in rows.items()
+        if path.partition("/:")[0] in lists
+    }
 
 
 def _path(row: StreamRow) -> str:
