@@ -19,8 +19,14 @@ from .sync_command import run_sync
 
 pytestmark = pytest.mark.slow
 
+NEWEST = 50
+"""So many records of each list show discover which columns there are."""
+
+OLD_FIELD = "legacy-cost-center"
+"""A custom field that only records before the newest ones have."""
+
 ROWS = {
-    "invoices": 40,
+    "invoices": 40 + NEWEST,
     "purchase_order_lines": 8,
     "purchase_orders": 4,
     "requisitions": 4,
@@ -60,7 +66,7 @@ def sandbox() -> Iterator[Sandbox]:
                         "cost-center": f"CC-{place % 2}",
                         "project-code": {"id": 41, "name": "Project 17"},
                     },
-                    **({"legacy-cost-center": f"L-{place}"} if place % 4 == 0 else {}),
+                    **({OLD_FIELD: f"L-{place}"} if place < 3 else {}),
                 },
             )
         yield sandbox
@@ -149,6 +155,18 @@ def test_custom_fields_are_reached_as_the_table_shows(database: Database) -> Non
     assert {(row["flat"], row["nested"]) for row in rows} == {
         ("CC-0", "Project 17"),
         ("CC-1", "Project 17"),
+    }
+
+
+def test_older_custom_fields_without_a_column_are_found(
+    database: Database, sandbox: Sandbox
+) -> None:
+    only_duckdb(database)
+    text = (BESIDE / "custom-fields.md").read_text(encoding="utf-8")
+    [query] = re.findall(r"(?ms)```sql\n(select id, additional_fields.*?)```", text)
+    oldest = sandbox.tables["invoices"].ids()[:3]
+    assert {row["id"]: row["legacy_cost_center"] for row in database.rows(query)} == {
+        id: f"L-{place}" for place, id in enumerate(oldest)
     }
 
 

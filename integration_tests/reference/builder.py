@@ -151,14 +151,14 @@ def _schemas() -> Iterator[str]:
     """Each schema, a line for each of its columns."""
     for name in dict.fromkeys(stream.schema for stream in BUILDER_STREAMS):
         schema = json.loads((_SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
-        properties = _sent(schema.pop("properties"))
+        properties = sent(schema.pop("properties"))
         yield f"{name}:"
         yield from (f"  {key}: {_flow(value)}" for key, value in schema.items())
         yield "  properties:"
         yield from (f"    {key}: {_flow(value)}" for key, value in properties.items())
 
 
-def _sent(properties: Mapping[str, Any]) -> dict[str, Any]:
+def sent(properties: Mapping[str, Any]) -> dict[str, Any]:
     """Without the ids of objects as columns, which the image adds."""
     return {
         name: field
