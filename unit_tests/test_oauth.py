@@ -432,7 +432,8 @@ class TestTrouble:
             if not together:
                 refuse(sandbox, "invalid_scope", times=1)
             assert read_all(sandbox) == dict.fromkeys(ALL_STREAMS, ROWS)
-            assert sum(asked_scopes(sandbox).values()) <= (1 if together else 8)
+            # each refusal of a token may ask for one more, until one serves all
+            assert sum(asked_scopes(sandbox).values()) <= (1 if together else 16)
 
     def test_a_token_that_worked_and_is_refused_is_renewed_at_once(self, sandbox: Sandbox) -> None:
         store = store_for(sandbox)
