@@ -53,15 +53,17 @@ def run_until(scenario: Scenario, plan: SyncPlan, arguments: Sequence[str]) -> E
         assert process.stdout is not None
         timer = threading.Timer(PATIENCE, process.kill)
         timer.start()
+        peak = 0
         try:
             lines = []
             for line in process.stdout:
                 lines.append(line)
+                peak = max(peak, _peak_of(process.pid))
                 if len(lines) == STALL_AT:
                     time.sleep(plan.stall)
                 if plan.stop is not None and len(lines) == plan.stop.lines:
                     process.send_signal(signal.Signals[plan.stop.kind])
-            _, status, used = os.wait4(process.pid, 0)
+            _, status = os.waitpid(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(status)
             if not timer.is_alive():
                 raise TimeoutError(f"a sync took more than {PATIENCE} seconds")
@@ -69,4 +71,16 @@ def run_until(scenario: Scenario, plan: SyncPlan, arguments: Sequence[str]) -> E
             timer.cancel()
     messages = [orjson.loads(line) for line in lines if line.endswith(b"\n")]
     code = process.returncode
-    return Ended(messages, None if code < 0 else code, used.ru_maxrss * 1024)
+    return Ended(messages, None if code < 0 else code, peak)
+
+
+def _peak_of(pid: int) -> int:
+    """The most memory that a process has had since it began to run its own program, in bytes; 0
+    where the system does not say. What `wait4` reports counts the memory of the parent too, which
+    a process has until then."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0
+    [kilobytes] = [line.split()[1] for line in status.splitlines() if "VmHWM" in line] or ["0"]
+    return int(kilobytes) * 1024

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 
-LIMIT = 18_000_000
+LIMIT = 15_000_000
 """Bytes of JSON; as Python objects, records take about five times as much."""
 
 MOST_WHILE_READING = LIMIT * 3 // 2

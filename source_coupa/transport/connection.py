@@ -25,7 +25,7 @@ LONGEST_RESPONSE = 900.0
 """Seconds that the head of a response may take, and its body, however steadily they drip: large
 documents take Coupa minutes."""
 
-LARGEST_PAGE = 16_000_000
+LARGEST_PAGE = 12_000_000
 """Bytes of a page with several records, unpacked; fewer records are asked for behind it."""
 
 LARGEST_RECORD = 256_000_000
