@@ -293,6 +293,6 @@ def test_demo_shows_rows_a_query_and_the_changes(tmp_path: Path, database: Datab
         "invoices": 3_005,
     }
     assert "PyAirbyte" not in run.stdout + run.stderr
-    assert "3,000 of invoices" in run.stderr
+    assert "6,200 records" in run.stderr
     for word in ("First sync", "SELECT", "Second sync", "invoices_typed LIMIT 10"):
         assert word in run.stdout
