@@ -13,7 +13,6 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
-from source_coupa.reading.bookmark import END
 from source_coupa.reading.id_ranges import FIRST_PLACE, PAGE_SIZE, WORTH_A_CUT, IdRange
 from source_coupa.reading.pages import Page
 from source_coupa.reading.requests import Fetched, Question, Requests
@@ -156,8 +155,3 @@ class Division:
         self._wants_ranks = False
         logger.info(f"{self._resource}: the list is read by fewer readers: {failure}")
         return ()
-
-
-def is_open_ended(range_: IdRange) -> bool:
-    """Whether a range goes to the end of its list."""
-    return range_.until == END
