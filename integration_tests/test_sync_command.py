@@ -159,7 +159,7 @@ def test_selected_streams_alone_are_synced(tmp_path: Path, sandbox: Sandbox) -> 
     assert names == ["expenses", "expenses_typed", "users", "users_typed"]
 
 
-def test_a_failing_stream_is_told_and_the_others_are_stored(
+def test_a_failing_stream_is_reported_and_the_others_are_stored(
     tmp_path: Path, sandbox: Sandbox, database: Database
 ) -> None:
     sandbox.faults.add(Fault("status", resource="invoices", status=403))
@@ -259,7 +259,7 @@ def _is_open(path: Path, below: Path) -> bool:
         (("--once",), "--schema and --once need --config"),
     ],
 )
-def test_a_wrong_input_gives_one_sentence(
+def test_a_wrong_input_gives_one_message(
     tmp_path: Path, sandbox: Sandbox, arguments: tuple[str, ...], sentence: str
 ) -> None:
     (tmp_path / "text.json").write_text("no json")

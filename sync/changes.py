@@ -1,4 +1,4 @@
-"""What a sync changed in one table, told by comparing it with how it was before."""
+"""What a sync changed in one table, found by comparing it with how it was before."""
 
 from __future__ import annotations
 

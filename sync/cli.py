@@ -132,10 +132,10 @@ def _run(
     except SyncError:
         raise
     except Exception as error:
-        sentence = destination.sentence(error)
-        if sentence is None:
+        message = destination.message(error)
+        if message is None:
             raise
-        raise SyncError(sentence) from None
+        raise SyncError(message) from None
     console.print(f"\nThe data is in {plain(destination.title)}, schema {schema}.")
     if query:
         console.print("Look at it with:")
@@ -184,7 +184,7 @@ def _sync_again(
     if sql:
         report.show_query(console, sql, coupa.query(sql))
     edits = demo.edit() if demo else {}
-    _tell_edits(console, {name: edits[name] for name in coupa.streams if name in edits})
+    _show_edits(console, {name: edits[name] for name in coupa.streams if name in edits})
     second = _sync(console, coupa, "Second sync")
     if demo:
         _compare(console, coupa, demo, edits)
@@ -201,7 +201,7 @@ def _sync(console: Console, coupa: client.Client, title: str) -> client.SyncResu
     return result
 
 
-def _tell_edits(console: Console, edits: dict[str, sandbox.Edited]) -> None:
+def _show_edits(console: Console, edits: dict[str, sandbox.Edited]) -> None:
     if edits:
         changes = [f"{len(e.edited)} {s} edited and {len(e.added)} added" for s, e in edits.items()]
         console.print(f"Now changed in the sandbox: {', '.join(changes)}.")

@@ -58,7 +58,7 @@ def test_instances_of_one_name_at_two_domains_have_two_schemas() -> None:
     assert len(schemas) == 2
 
 
-def test_secrets_are_struck_out() -> None:
+def test_secrets_are_redacted() -> None:
     config = {
         "client_id": "an-id-4711",
         "client_secret": " a-secret-0815 ",

@@ -215,7 +215,7 @@ class Handler(BaseHTTPRequestHandler):
         *,
         page_fault: str | None = None,
     ) -> Reply:
-        """What Coupa answers."""
+        """What Coupa responds."""
         if record.resource == "oauth":
             return self._token(record, body) if self.command == "POST" else not_found()
         if record.path == CONSENT_PATH:

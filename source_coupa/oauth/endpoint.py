@@ -3,7 +3,7 @@
 Coupa documents (Postman and OAuth articles, pages 0018 to 0020): `POST /oauth2/token`, a form with
 `grant_type` and, for client credentials, `scope` as one space-separated string; tokens live 86,399
 seconds and should be renewed every 20 hours; a token may need some seconds before resources accept
-it. Which status and body it answers to a wrong client, scope or refresh token is not documented.
+it. Which status and body it sends for a wrong client, scope or refresh token is not documented.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ endpoint gives none, None if it is no response of an OAuth endpoint at all. None
 special."""
 
 
-class TokenAnswer(BaseModel):
-    """Coupa's answer to a granted token request."""
+class TokenResponse(BaseModel):
+    """Coupa's response to a granted token request."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -121,24 +121,24 @@ class TokenEndpoint:
             response = send(self._session, request, config=config, budget=budget)
         except AirbyteTracedException as failure:
             raise self.judged(failure) from None
-        answer = _granted(response)
-        if answer is None:
+        granted = _granted(response)
+        if granted is None:
             raise self._explained(response, explain)
         self.has_granted = True
-        return self._read(answer, asked)
+        return self._read(granted, asked)
 
-    def _read(self, answer: TokenAnswer, asked: float) -> Granted:
-        value = answer.access_token.get_secret_value()
+    def _read(self, granted: TokenResponse, asked: float) -> Granted:
+        value = granted.access_token.get_secret_value()
         hide(value)
-        if answer.refresh_token:
-            hide(answer.refresh_token.get_secret_value())
+        if granted.refresh_token:
+            hide(granted.refresh_token.get_secret_value())
         token = Token(
             value=value,
             minted=asked,
-            renew_at=asked + answer.expires_in * RENEW_AT,
-            told_scopes=frozenset(re.findall(r"[^\s,]+", answer.scope or "")),
+            renew_at=asked + granted.expires_in * RENEW_AT,
+            stated_scopes=frozenset(re.findall(r"[^\s,]+", granted.scope or "")),
         )
-        return Granted(token, answer.expires_in, answer.refresh_token or None)
+        return Granted(token, granted.expires_in, granted.refresh_token or None)
 
     def _explained(self, response: requests.Response, explain: Explain) -> Exception:
         host, status = self._config.host, response.status_code
@@ -156,11 +156,11 @@ class TokenEndpoint:
         return self.judged(errors.token_refused(host, code))
 
 
-def _granted(response: requests.Response) -> TokenAnswer | None:
+def _granted(response: requests.Response) -> TokenResponse | None:
     if response.status_code != 200:
         return None
     try:
-        return TokenAnswer.model_validate_json(response.content)
+        return TokenResponse.model_validate_json(response.content)
     except ValidationError:
         return None
 

@@ -32,7 +32,7 @@ class Token(AuthBase):
     value: str = field(repr=False)
     minted: float
     renew_at: float
-    told_scopes: frozenset[str] = frozenset()
+    stated_scopes: frozenset[str] = frozenset()
     """The scopes that the endpoint says the token carries; empty if it does not say."""
     _worked: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
@@ -100,7 +100,7 @@ class TokenStore(ABC):
         """Which of all scopes are granted; empty if only reading can tell.
 
         Raises:
-            AirbyteTracedException: if there is an answer that is neither a token nor a refusal.
+            AirbyteTracedException: if a response is neither a token nor a refusal.
         """
 
     @abstractmethod
@@ -120,7 +120,7 @@ class TokenStore(ABC):
         """Forgets a token that came with the settings, which may have been revoked since.
 
         Returns:
-            Whether there was one, so that it is worth to try again.
+            Whether there was one: then it is worth another try.
         """
         return False
 

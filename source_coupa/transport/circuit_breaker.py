@@ -1,4 +1,4 @@
-"""Tells a list that is ill from a host that is down."""
+"""Tells a failing list from a host that is down."""
 
 from __future__ import annotations
 

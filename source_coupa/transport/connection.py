@@ -274,15 +274,15 @@ class HttpConnection:
             raise RequestFailedError(errors.redirected(self._host, response), is_final=True)
 
     def _moment(self, response: requests.Response, seconds: float) -> datetime:
-        """When Coupa began to answer, at the latest, by its own clock if it says."""
+        """When Coupa began to respond, at the latest, by its own clock if it says."""
         try:
-            answered = parsedate_to_datetime(response.headers.get("Date", ""))
+            responded = parsedate_to_datetime(response.headers.get("Date", ""))
         except (TypeError, ValueError, OverflowError):
-            answered = self._clock.now()
-        if answered.tzinfo is None:
-            answered = self._clock.now()
-        return answered - timedelta(seconds=seconds) - _SECOND
+            responded = self._clock.now()
+        if responded.tzinfo is None:
+            responded = self._clock.now()
+        return responded - timedelta(seconds=seconds) - _SECOND
 
 
 _NO_RESULTS = b"no results match your search criteria"
-"""How Coupa says that a list is empty where it does not answer `[]` (page 0011)."""
+"""How Coupa says that a list is empty where it does not send `[]` (page 0011)."""

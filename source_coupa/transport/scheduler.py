@@ -65,7 +65,7 @@ class Scheduler:
         return max(self.useful - self._running - len(self._waiting), 0)
 
     def observe(self, latency: float) -> None:
-        """Takes note of the seconds that Coupa needed to answer a request."""
+        """Takes note of the seconds that Coupa needed to respond to a request."""
         self._latency += (latency - self._latency) / 10
 
     @contextmanager

@@ -18,8 +18,8 @@ from source_coupa.transport.time_limits import limit_heads, over_after
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect and to wait for the next bytes: a first response can be slow."""
 
-LONGEST_ANSWER = 120.0
-"""Seconds that the head of an answer may take, and its body, however steadily they drip."""
+LONGEST_RESPONSE = 120.0
+"""Seconds that the head of a response may take, and its body, however steadily they drip."""
 
 PARALLEL_REQUESTS = 16
 """How many requests go out at once where one is needed for each scope."""
@@ -56,7 +56,7 @@ class _Session(requests.Session):
 
 
 def new_session(
-    *, longest_response: float = LONGEST_ANSWER, connections: int = PARALLEL_REQUESTS
+    *, longest_response: float = LONGEST_RESPONSE, connections: int = PARALLEL_REQUESTS
 ) -> requests.Session:
     """A session that keeps so many connections to a host, and no cookies.
 
@@ -76,10 +76,10 @@ def send(
     config: CoupaConfig,
     budget: APIBudget | None,
 ) -> requests.Response:
-    """Sends one request within the budget and gives its answer, whatever its status.
+    """Sends one request within the budget and gives its response, whatever its status.
 
     Raises:
-        AirbyteTracedException: why there is no answer, or that it is a redirect: these are not
+        AirbyteTracedException: why there is no response, or that it is a redirect: these are not
             followed, for they lead to a login page or another host.
     """
     request.hooks["response"] += [
@@ -105,7 +105,7 @@ def _read_at_once(host: str, response: requests.Response, **_: Any) -> None:
     # closing alone, all that urllib3 before 2.3 can do, does not wake a thread that reads
     end = getattr(response.raw, "shutdown", response.close)
     try:
-        with over_after(LONGEST_ANSWER, end):
+        with over_after(LONGEST_RESPONSE, end):
             for chunk in response.iter_content(_CHUNK):
                 size += len(chunk)
                 if size > largest:
