@@ -357,7 +357,7 @@ _ODD = (
 
 
 def check_language(pages: Pages) -> list[str]:
-    """Plain English in pages, messages and the form: none of the words that the glossary replaces."""
+    """Pages, messages and the form have none of the words that the glossary replaces."""
     problems = []
     shown = {"messages": "\n".join(all_sentences()), "form": json.dumps(SPEC)}
     for name, text in {**pages.texts, **shown}.items():
