@@ -227,7 +227,8 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         known = {row.name for row in rows}
         settings = CoupaConfig.parse(self._config)
         _refuse_start_ahead(settings)
-        clock = instance_of(settings).clock
+        instance = instance_of(settings)
+        clock = instance.clock
         states = bookmarks(state or [], rows, clock.now())
         schemas = {row.name: schema_of(row) for row in rows}
         plans = plan(catalog, states, rows, schemas, settings)
@@ -244,8 +245,9 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         self.logger.setLevel(logging.WARNING)
         streams = self.streams(config)
         messages = self._concurrent_source.read(streams) if streams else ()
+        fan_out = FanOut(plans, clock, instance.scheduler.traffic)
         with every(SECONDS_PER_TICK, self._tick):
-            yield from reported_once(chain(unknown, FanOut(plans, clock).messages(messages)))
+            yield from reported_once(chain(unknown, fan_out.messages(messages)))
 
     def _for(
         self,
