@@ -236,7 +236,13 @@ class _Reading:
         else:
             self._ask_for_page(range_)
             covers = (after, range_.after)
-        yield Page(records=own, began=self._requests.began, covers=covers, load=fetched.load)
+        yield Page(
+            records=own,
+            began=self._requests.began,
+            covers=covers,
+            left=self._division.left,
+            load=fetched.load,
+        )
 
     def _confirm_end(self, range_: IdRange) -> None:
         """Asks for the ids of a whole page, where a small one was empty: an instance may hide
