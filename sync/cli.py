@@ -243,8 +243,9 @@ def _compare(
 
 def _query(coupa: client.Client, schema: str, result: client.SyncResult) -> str | None:
     filled = {stream.stream for stream in result.streams if stream.rows}
-    stream = next((name for name in (*report.QUERIES, *sorted(filled)) if name in filled), None)
+    main = (streams[0] for streams in report.QUERIES)
+    stream = next((name for name in (*main, *sorted(filled)) if name in filled), None)
     if stream is None:
         return None
-    columns = ", ".join(coupa.filled_columns(stream)[:_COLUMNS])
+    columns = ", ".join(coupa.telling_columns(stream)[:_COLUMNS])
     return f"SELECT {columns} FROM {schema}.{view_of(stream)} LIMIT 10"

@@ -133,9 +133,9 @@ class Client:
         """The rows of a query, in which tables are named as the streams are."""
         return rows(self._connection, sql)
 
-    def filled_columns(self, stream: str) -> list[str]:
-        """The columns of a stream that hold something in most of its rows."""
-        return self._tables[stream].filled_columns()
+    def telling_columns(self, stream: str) -> list[str]:
+        """See Table.telling_columns."""
+        return self._tables[stream].telling_columns()
 
     def _make_views(self) -> list[str]:
         """Makes the views of all tables; a note for each that cannot be made."""
