@@ -280,19 +280,22 @@ def test_demo_shows_rows_a_query_and_the_changes(tmp_path: Path, database: Datab
     database.run("DROP SCHEMA IF EXISTS sandbox CASCADE")
     run = run_sync(tmp_path, "--database", database.argument)
     assert run.returncode == 0, run.stderr
-    assert "All 40 records that were edited or added came, and the tables hold" in run.stdout
+    assert "All 43 records that were edited or added came, and the tables hold" in run.stdout
     counts = database.rows(
         " UNION ALL ".join(
-            f"SELECT '{s}' AS name, count(*) AS rows FROM sandbox.{s}" for s in ALL_STREAMS
+            f"SELECT '{s}' AS name, count(*) AS rows FROM sandbox.{s}"
+            for s in (*ALL_STREAMS, "suppliers")
         )
     )
     assert {row["name"]: row["rows"] for row in counts} == {
         "users": 401,
+        "suppliers": 61,
         "expenses": 802,
         "expense_lines": 2_004,
         "invoices": 3_005,
     }
     assert "PyAirbyte" not in run.stdout + run.stderr
-    assert "6,200 records" in run.stderr
-    for word in ("First sync", "SELECT", "Second sync", "invoices_typed LIMIT 10"):
+    assert "6,260 records" in run.stderr
+    for word in ("First sync", "JOIN suppliers_typed", "Second sync", "invoices_typed LIMIT 10"):
         assert word in run.stdout
+    assert "SELECT id, invoice_number, status, gross_total" in run.stdout

@@ -43,11 +43,21 @@ def config_error(message: str, internal: str | None = None) -> AirbyteTracedExce
     )
 
 
-class HostDownError(AirbyteTracedException):
+class TransientError(AirbyteTracedException):
+    """A failure that passes by itself.
+
+    Attributes:
+        wait: seconds that Coupa asks to wait; None if it does not.
+    """
+
+    wait: float | None = None
+
+
+class HostDownError(TransientError):
     """No request gets a response for the time being, not only this one."""
 
 
-class TokensDeniedError(AirbyteTracedException):
+class TokensDeniedError(TransientError):
     """The token endpoint gives no token for the time being, whatever the scope."""
 
 
@@ -55,8 +65,8 @@ def transient_error(
     message: str,
     internal: str | None = None,
     *,
-    kind: type[AirbyteTracedException] = AirbyteTracedException,
-) -> AirbyteTracedException:
+    kind: type[TransientError] = TransientError,
+) -> TransientError:
     """An error that passes by itself."""
     return kind(
         message=message,

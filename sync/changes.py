@@ -102,7 +102,7 @@ class Table:
         filled = [name for name in named if 2 * counts[name] > counts["*"]]
         found = [
             *self._keys,
-            *(name for name in sorted(filled, key=_rank) if name not in self._keys),
+            *(name for name in sorted(filled, key=rank) if name not in self._keys),
         ]
         return [self._connection.dialect.identifier_preparer.quote(name) for name in found]
 
@@ -132,7 +132,7 @@ class Table:
 _TELLING = (
     r"(.*_)?(number|name|fullname|title)",
     r"status",
-    r"(.*_)?(total|amount|price)",
+    r"(gross_|net_)?total|amount|price",
     r"(.*_)?date",
     r"(?!.*_id$)(?!(created|updated)_at$).*",
     r".*_at",
@@ -140,7 +140,8 @@ _TELLING = (
 """Forms of names of columns, from those that tell most of a record to those that tell least."""
 
 
-def _rank(column: str) -> int:
+def rank(column: str) -> int:
+    """How soon a column is shown, by its name."""
     return next(
         (rank for rank, name in enumerate(_TELLING) if re.fullmatch(name, column)), len(_TELLING)
     )

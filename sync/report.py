@@ -59,14 +59,17 @@ GROUP BY 1 ORDER BY users DESC""",
 _WITHOUT_TERMINAL = 120
 """Columns of a log file: room for the longest names of streams."""
 
+_LEAST = 80
+"""Columns of a log file at least, whatever COLUMNS says."""
+
 
 def console(*, stderr: bool = False) -> Console:
     """Prints texts as they are; a file gets lines that do not depend on a terminal."""
     # bound to its file now: PyAirbyte runs while sys.stderr is another one
     file = sys.stderr if stderr else sys.stdout
     made = Console(file=file, markup=False, emoji=False, highlight=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
-        made.width = _WITHOUT_TERMINAL
+    if not made.is_terminal:
+        made.width = max(made.width, _LEAST) if "COLUMNS" in os.environ else _WITHOUT_TERMINAL
     return made
 
 

@@ -307,6 +307,22 @@ def test_read_waits_as_long_as_retry_after_says(sandbox: Sandbox, waits: Waits) 
     assert any(77 <= seconds <= 79 for seconds in waits.slept)
 
 
+def test_a_token_is_waited_for_as_long_as_retry_after_says(sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(answer(429, "json", retry_after=77, times=1, resource="oauth"))
+    assert run_read(sandbox, ["users"], start_date=START_DATE).errors == []
+    assert any(76 <= seconds <= 77 for seconds in waits.slept)
+
+
+def test_a_token_is_not_waited_for_all_day(sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(answer(429, "json", retry_after=86_400, resource="oauth"))
+    output = run_read(sandbox, ["users"], start_date=START_DATE)
+    ((message, kind),) = failures(output).values()
+    assert message.startswith("Coupa asks to wait 1440 minutes before the next request: ")
+    assert kind == TRANSIENT
+    assert len(sandbox.requests) == 1
+    assert not waits.slept
+
+
 def test_what_the_user_has_to_fix_costs_no_request_per_window(
     sandbox: Sandbox,
 ) -> None:

@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import requests
 from airbyte_cdk.models import FailureType
@@ -23,6 +24,7 @@ from source_coupa import errors
 from source_coupa.config import CoupaConfig, HeaderToken
 from source_coupa.oauth.tokens import RENEW_AT, Token
 from source_coupa.redaction import hide
+from source_coupa.transport.retry_after import LONGEST_WAIT, retry_after
 from source_coupa.transport.session import new_session, send
 
 RETRY_WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
@@ -94,7 +96,7 @@ class TokenEndpoint:
             except AirbyteTracedException as error:
                 if wait is None or error.failure_type != FailureType.transient_error:
                     raise
-                time.sleep(wait)
+                time.sleep(_pause(wait, error))
         raise AssertionError("unreachable")
 
     def _ask_once(
@@ -143,6 +145,8 @@ class TokenEndpoint:
     def _explained(self, response: requests.Response, explain: Explain) -> Exception:
         host, status = self._config.host, response.status_code
         if (failure := errors.refusal(host, response)) is not None:
+            if isinstance(failure, errors.TransientError):
+                failure.wait = retry_after(response, datetime.now(timezone.utc))
             return self.judged(failure)
         code = _oauth_error(response)
         if code in ("server_error", "temporarily_unavailable"):
@@ -154,6 +158,21 @@ class TokenEndpoint:
         if code == "invalid_client":
             return self.judged(errors.wrong_credentials(host))
         return self.judged(errors.token_refused(host, code))
+
+
+def _pause(wait: float, error: AirbyteTracedException) -> float:
+    """Seconds until the next attempt: `wait`, or what Coupa asks for.
+
+    Raises:
+        AirbyteTracedException: if that is too long.
+    """
+    asked = error.wait if isinstance(error, errors.TransientError) else None
+    if asked is None:
+        return wait
+    if asked > LONGEST_WAIT:
+        raise errors.wait_too_long(asked)
+    # where it asks for a second or none each time, all attempts would be over at once
+    return max(asked, wait / 4)
 
 
 def _granted(response: requests.Response) -> TokenResponse | None:

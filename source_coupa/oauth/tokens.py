@@ -6,6 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 import requests
@@ -174,12 +175,7 @@ class TokenSlot:
     def _raise_what_is_known(self, waiting_since: float) -> None:
         if self._failed is not None and self._failed[0] > waiting_since:
             # all attempts were made meanwhile: no thread that waited for them makes them again
-            failure = self._failed[1]
-            raise type(failure)(
-                message=failure.message,
-                internal_message=failure.internal_message,
-                failure_type=failure.failure_type,
-            )
+            raise copy(self._failed[1])
         if self._refused is not None:
             raise ScopeRefusedError(**vars(self._refused))
         if self._hopeless is not None:

@@ -23,7 +23,6 @@ from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import (
     IDS_ALONE,
-    LONGEST_WAIT,
     Fetched,
     Question,
     Requests,
@@ -33,6 +32,7 @@ from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.connection import LARGEST_RECORD, Connection, RequestFailedError
 from source_coupa.transport.instance import Instance
+from source_coupa.transport.retry_after import LONGEST_WAIT
 
 logger = logging.getLogger("airbyte")
 

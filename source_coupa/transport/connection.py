@@ -178,7 +178,8 @@ class HttpConnection:
             token = self._authenticator.issue()
         except AirbyteTracedException as error:
             is_final = error.failure_type == FailureType.config_error
-            raise RequestFailedError(error, is_final=is_final, is_token=True) from None
+            wait = error.wait if isinstance(error, errors.TransientError) else None
+            raise RequestFailedError(error, is_final=is_final, is_token=True, wait=wait) from None
         request = self._session.prepare_request(
             requests.Request(
                 "GET", self._url, params=query, headers=dict(self._headers), auth=token
