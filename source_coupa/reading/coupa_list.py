@@ -212,13 +212,13 @@ class _Reading:
         page = checked(self._resource, fetched.records, range_.after or None)
         if page:
             self._requests.record_bytes = fetched.size // len(page)
-        if range_.nulls is not None:
-            yield from self._on_nulls(range_, size, page, fetched)
-            return
-        self._has_pages = True
+        self._has_pages = self._has_pages or range_.nulls is None
         if not page and size < PAGE_SIZE:
             fetched.load.release()
             self._confirm_end(range_)
+            return
+        if range_.nulls is not None:
+            yield from self._on_nulls(range_, size, page, fetched)
             return
         self._check_selection(query, page)
         self._lengths.note(range_, len(page), size)
@@ -258,7 +258,10 @@ class _Reading:
         if page and page[0]["id"] <= range_.until:
             range_.after = page[0]["id"] - 1
             self._ask_for_page(range_)
-            return [Page(began=self._requests.began, covers=(after, range_.after))]
+            covers = None if range_.nulls is not None else (after, range_.after)
+            return [Page(began=self._requests.began, covers=covers)]
+        if range_.nulls is not None:
+            return ()
         self._division.close(range_)
         return [Page(began=self._requests.began, covers=(after, range_.until))]
 
