@@ -78,7 +78,7 @@ class Dialect:
     response_filter: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Resource -> top-level keys (dashed) kept by the admin's default API response filter."""
     deleted_lines: Literal["flag", "status", "ignored", "refused"] = "flag"
-    """`show_deleted_lines=true` for purchase orders: lines marked `"deleted": true` in their record
+    """`show_deleted_lines=true` for purchase orders and their lines: lines marked `"deleted": true`
     come with that flag, or with the status "deleted"; or the parameter does nothing, or gives 400.
     """
 

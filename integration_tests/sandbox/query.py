@@ -39,6 +39,10 @@ _TEXT: Mapping[str, Callable[[str, str], bool]] = {
     "starts_with": lambda value, wanted: value.startswith(wanted),
     "ends_with": lambda value, wanted: value.endswith(wanted),
 }
+DELETED = b'"deleted":true'
+"""What marks an order line as deleted, as a table prints it."""
+HAVE_DELETED_LINES = ("purchase_orders", "purchase_order_lines")
+"""Lists that take `show_deleted_lines`: the first holds lines, the second is one of lines."""
 OPERATORS = frozenset({*_COMPARE, *_TEXT, "in", "not_in", "blank"}) - {"eq"}
 """The operators of doc 0014; equality has no name."""
 
@@ -102,7 +106,7 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
         if name.replace("-", "_") in _RESERVED:
             single[name.replace("-", "_")] = value
             continue
-        if name == "show_deleted_lines" and table.resource.path == "purchase_orders":
+        if name == "show_deleted_lines" and table.resource.path in HAVE_DELETED_LINES:
             if dialect.deleted_lines == "refused":
                 raise BadQuery(f"{name} is not supported")
             single[name] = value
@@ -127,7 +131,8 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
         nested_fields=dialect.nested_fields,
         fields_depth=dialect.fields_depth,
         needed=_needed(fields, table) if dialect.fields_join == "inner" else (),
-        shows_deleted_lines=single.get("show_deleted_lines") == "true",
+        shows_deleted_lines=single.get("show_deleted_lines") == "true"
+        and dialect.deleted_lines != "ignored",
     )
 
 
@@ -136,6 +141,8 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
 
     Raises BadQuery for a value that cannot be compared.
     """
+    is_of_lines = table.resource.path == "purchase_order_lines" and table.knows(("deleted",))
+    hides_deleted = is_of_lines and not query.shows_deleted_lines
 
     def matching() -> Iterable[Row]:
         above, up_to, rest = _id_bounds(query.conditions)
@@ -144,6 +151,8 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
             rows = filter(lambda row: table.owners[row.id] == query.owner, rows)
         for condition in rest:
             rows = filter(_row_test(condition, table, dialect), rows)
+        if hides_deleted:
+            rows = filter(lambda row: DELETED not in table.render(row), rows)
         if query.needed:
             rows = filter(lambda row: _has_all(json.loads(table.render(row)), query.needed), rows)
         return rows
@@ -158,6 +167,7 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
     else:
         order = (query.order_by, query.descending)
         key = (query.owner, query.conditions, query.needed, order, *_time_rules(dialect))
+        key = (*key, hides_deleted)
         page = table.ordered(key, ordered)[query.offset : query.offset + query.limit]
     return [row for row in page if not is_hidden(row, dialect)]
 
