@@ -40,6 +40,8 @@ class IdRange:
         last_length: records of the last page, whatever range they belong to.
         last_size: how many that page could have had.
         nulls: for a range of records without an update time, what they are asked for by.
+        watched: for a range of records with changed rows, the path of the list of these.
+        ids: those of them that are read once more, in full; empty while they are looked for.
     """
 
     after: int
@@ -57,6 +59,13 @@ class IdRange:
     last_length: int = 0
     last_size: int = 0
     nulls: Mapping[str, str] | None = None
+    watched: str | None = None
+    ids: frozenset[int] = frozenset()
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether all records of these ids are wanted that the pass asks for."""
+        return self.nulls is None and self.watched is None
 
     def left(self, end: int | None) -> float:
         """About how many records are still to be read, in a list whose highest id is `end`."""
