@@ -22,6 +22,7 @@ from .query import (
     parse_query,
     project,
     select,
+    shown,
 )
 from .reply import XML, Reply, bad_request, no_results, not_found, refuse
 from .table import Row, Table
@@ -109,13 +110,15 @@ def _list(call: Call, query: Query, as_xml: bool) -> Reply:
     rows = select(call.table, query, call.dialect)
     kept = call.dialect.response_filter.get(call.table.resource.path)
     plain = query.fields is None and query.return_object == "full" and kept is None
+    plain = plain and call.dialect.association_rows == "all"
     if not rows and not as_xml and call.dialect.no_match == "not_found":
         return no_results()
     if plain and not as_xml and call.page_fault is None:
         printed = [_render(call, row) for row in rows]
         if not any(_has_deleted_lines(call, text) for text in printed):
             return Reply(200, b"[" + b",".join(printed) + b"]", rows=len(rows))
-    records = [project(_record(call, row, query), query, kept) for row in rows]
+    whole = (shown(_record(call, row, query), query, call.dialect) for row in rows)
+    records = [project(record, query, kept) for record in whole]
     if call.page_fault is not None:
         records = PAGES[call.page_fault](records)
     if not as_xml:

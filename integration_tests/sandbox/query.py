@@ -6,13 +6,13 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .blueprint import Record
+from .blueprint import Record, values_at
 from .dialect import Dialect, Play
 from .instants import guess_instant, parse_instant
 from .table import Row, Table
@@ -177,6 +177,31 @@ def is_hidden(row: Row, dialect: Dialect) -> bool:
     return bool(dialect.hidden_every) and row.id % dialect.hidden_every == 0
 
 
+def shown(record: Record, query: Query, dialect: Dialect) -> Record:
+    """The record with those of its rows that an instance shows under the query's filters."""
+    if dialect.association_rows == "all":
+        return record
+    for condition in filter(_is_time_below, query.conditions):
+        record = _matching(record, condition.path, condition, dialect)
+    return record
+
+
+def _matching(value: Any, path: Sequence[str], condition: Condition, dialect: Dialect) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    below = replace(condition, path=tuple(path[1:]))
+    return {
+        key: [
+            _matching(item, path[1:], condition, dialect)
+            for item in child
+            if _matches(item, below, dialect)
+        ]
+        if len(path) > 1 and key.replace("-", "_") == path[0] and isinstance(child, list)
+        else child
+        for key, child in value.items()
+    }
+
+
 def project(record: Record, query: Query, kept: frozenset[str] | None) -> Record:
     """The record as `fields`, `return_object` and the admin's response filter leave it.
 
@@ -220,7 +245,15 @@ def _play_of(condition: Condition, dialect: Dialect) -> Play:
         return dialect.updated_at_filter
     if condition.path in _TIMES and condition.operator == "blank":
         return dialect.blank_time
+    if _is_time_below(condition):
+        return dialect.association_times
     return "honoured"
+
+
+def _is_time_below(condition: Condition) -> bool:
+    """Whether it compares a time of associated records."""
+    is_time = len(condition.path) > 1 and condition.path[-1:] in _TIMES
+    return is_time and condition.operator in _COMPARE
 
 
 def _obeyed(play: Play, name: str) -> bool:
@@ -295,7 +328,7 @@ def _needed(fields: Sequence[Any] | None, table: Table) -> tuple[str, ...]:
 
 def _has_all(record: Record, names: Sequence[str]) -> bool:
     return all(
-        any(value not in (None, [], {}) for value in _values(record, (name,))) for name in names
+        any(value not in (None, [], {}) for value in values_at(record, (name,))) for name in names
     )
 
 
@@ -338,6 +371,12 @@ def _row_test(condition: Condition, table: Table, dialect: Dialect) -> Callable[
         if condition.path == ("updated_at",):
             return lambda row: row.updated is not None and compare(row.updated * 1_000_000, wanted)
         return lambda row: row.created is not None and compare(row.created * 1_000_000, wanted)
+    if compare is not None and _is_time_below(condition):
+        wanted, path = _instant(condition.wanted, dialect), condition.path
+        return lambda row: any(
+            compare(second * 1_000_000, wanted)
+            for second in row.blueprint.seconds_at(path, row.created, row.updated)
+        )
     if condition.path == ("id",) and condition.operator in ("eq", "in"):
         ids = {_whole(text, "id") for text in condition.wanted.split(",")}
         return lambda row: row.id in ids
@@ -345,29 +384,13 @@ def _row_test(condition: Condition, table: Table, dialect: Dialect) -> Callable[
 
 
 def _matches(record: Record, condition: Condition, dialect: Dialect) -> bool:
-    values = _values(record, condition.path)
+    values = values_at(record, condition.path)
     if condition.operator == "blank":
         if condition.wanted not in ("true", "false"):
             raise BadQuery("blank must be true or false")
         blank = all(value is None or value in ("", [], {}) for value in values)
         return blank == (condition.wanted == "true")
     return any(_value_matches(value, condition, dialect) for value in values)
-
-
-def _values(value: Any, path: Sequence[str]) -> list[Any]:
-    """All values at `path`; of a list, those of each element."""
-    if isinstance(value, list) and path:
-        return [found for element in value for found in _values(element, path)]
-    if not path:
-        return [value]
-    if not isinstance(value, Mapping):
-        return []
-    return [
-        found
-        for key, child in value.items()
-        if key.replace("-", "_") == path[0]
-        for found in _values(child, path[1:])
-    ]
 
 
 def _value_matches(value: Any, condition: Condition, dialect: Dialect) -> bool:
@@ -430,7 +453,7 @@ def _sort_key(name: str, table: Table) -> Callable[[Row], Any]:
         return lambda row: (zlib.crc32(str(row.id).encode()), row.id)
 
     def by_value(row: Row) -> Any:
-        values = _values(json.loads(table.render(row)), (name,))
+        values = values_at(json.loads(table.render(row)), (name,))
         value = values[0] if values else None
         number = isinstance(value, (int, float))
         return (value is not None, not number, value if number else str(value), row.id)
@@ -447,7 +470,7 @@ def _pick(record: Record, fields: Sequence[Any], nested: str = "whole") -> Recor
         if isinstance(entry, str):
             name = entry.replace("-", "_")
             wanted[name] = ()
-            if nested != "whole" and any(_is_object(value) for value in _values(record, (name,))):
+            if nested != "whole" and any(_is_object(value) for value in values_at(record, (name,))):
                 if nested == "refused":
                     raise BadQuery(f"fields says nothing about {entry}")
                 wanted[name] = ("id",)
