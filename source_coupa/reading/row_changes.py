@@ -88,11 +88,11 @@ class Watch:
         """One line about what may be missing."""
         if not self._unseen:
             return
-        reasons = "; ".join(dict.fromkeys(self._unseen.values()))
+        paths = sorted(self._unseen)
         logger.warning(
-            f"{self._resource}: Coupa cannot be asked for changes in {', '.join(self._unseen)} "
-            f"({reasons}). Those that leave {UPDATED_AT} of their record as it is arrive with the "
-            "next change of the record, or with a full refresh."
+            f"{self._resource}: Coupa cannot be asked for changes in {', '.join(paths)} "
+            f"({self._unseen[paths[0]]}). Those that leave {UPDATED_AT} of their record as it is "
+            "arrive with the next change of the record, or with a full refresh."
         )
 
     def _moved(self, range_: IdRange, record: JsonRecord) -> list[bool]:
