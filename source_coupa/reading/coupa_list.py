@@ -124,6 +124,7 @@ class _Reading:
             is_wanted=wanted.proves_filter and wanted.checks_times,
         )
         self._watch = Watch(coupa_list.resource, wanted.row_changes) if wanted.row_changes else None
+        self._waiting: list[IdRange] = []
         self._has_pages = False
         self._nulls_above: int | None = None
         self._missing = len(wanted.missing)
@@ -156,6 +157,7 @@ class _Reading:
         if self._is_filtered and (wanted.nulls_above is not None or wanted.asks_for_nulls):
             self._nulls_above = wanted.nulls_above or 0
             self._ask_for_page(IdRange(self._nulls_above, nulls=_BLANK))
+        self._waiting.clear()
         if self._watch is not None:
             for range_ in self._watch.ranges():
                 self._ask_for_page(range_)
@@ -231,7 +233,10 @@ class _Reading:
         if range_.watched is not None and (page or size == PAGE_SIZE):
             yield from self._on_row_changes(range_, size, page, fetched)
             return
-        self._has_pages = self._has_pages or range_.watched is None
+        if range_.watched is None and not self._has_pages:
+            self._has_pages = True
+            for waiting in self._waiting:
+                self._ask_for_page(waiting)
         if not page and size < PAGE_SIZE:
             fetched.load.release()
             self._confirm_end(range_)
@@ -514,7 +519,12 @@ class _Reading:
     ) -> Iterable[Page]:
         assert self._watch is not None
         range_.failures += 1
-        if range_.failures < ENOUGH_REFUSALS or self._may_be_the_order(variant):
+        if self._may_be_the_order(variant):
+            if self._capabilities.takes_order_by:
+                self._waiting.append(range_)
+            else:
+                self._ask_for_page(range_)
+        elif range_.failures < ENOUGH_REFUSALS:
             self._ask_for_page(range_, SOON)
         else:
             self._watch.give_up(range_, str(refused))

@@ -315,3 +315,13 @@ def test_a_pass_that_goes_on_asks_again() -> None:
     changes = RowChanges(("lines",), SINCE, SINCE)
     done = IdSet([(0, END)])
     assert Reader(source).ids(Pass(since=SINCE, done=done, row_changes=changes)) == [1]
+
+
+def test_a_question_that_is_refused_at_first_waits_for_the_pages() -> None:
+    """It may be the order that is refused, which only they show."""
+    source = fake(holder(1, OLD, NEW), *(holder(id_, updated_at=NEW) for id_ in (2, 3)))
+    source.refuses = ["lines"]
+    failed = failing(source, lambda query: not is_watched(query), times=2)
+    assert Reader(source).ids(wanted()) == [2, 3]
+    assert len(failed) == 2
+    assert len(watched(source)) == 2
