@@ -227,19 +227,19 @@ class _Reading:
         page = checked(self._resource, records, range_.after or None)
         if page:
             self._requests.record_bytes = fetched.size // len(fetched.records)
-        if range_.nulls is not None:
-            yield from self._on_nulls(range_, size, page, fetched)
-            return
-        if range_.watched is not None and (page or size == PAGE_SIZE):
-            yield from self._on_row_changes(range_, size, page, fetched)
-            return
-        if range_.watched is None and not self._has_pages:
+        if range_.is_of_all and not self._has_pages:
             self._has_pages = True
             for waiting in self._waiting:
                 self._ask_for_page(waiting)
         if not page and size < PAGE_SIZE:
             fetched.load.release()
             self._confirm_end(range_)
+            return
+        if range_.nulls is not None:
+            yield from self._on_nulls(range_, size, page, fetched)
+            return
+        if range_.watched is not None:
+            yield from self._on_row_changes(range_, size, page, fetched)
             return
         self._check_selection(query, page)
         self._lengths.note(range_, len(page), size)
