@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from source_coupa.reading.bookmark import IdSet
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.backpressure import Load
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """Records that hold a row which has changed, although they have not themselves.
+
+    Attributes:
+        paths: of the lists in them, such as `invoice-lines.tax-lines`.
+        since: when a row has changed at the earliest.
+        before: the record itself has changed before this; others come by their own time.
+    """
+
+    paths: Sequence[str]
+    since: datetime
+    before: datetime
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,8 @@ class Pass:
         checks_times: whether records need update times at all.
         short_page: see `PageLengths`; None if nothing is known.
         missing: records that earlier syncs could not have.
+        row_changes: records that are wanted because of changes in their rows; None if they are not
+            looked for.
     """
 
     since: datetime | None = None
@@ -35,6 +53,7 @@ class Pass:
     checks_times: bool = True
     short_page: int | None = None
     missing: frozenset[int] = frozenset()
+    row_changes: RowChanges | None = None
 
 
 @dataclass
@@ -55,6 +74,7 @@ class Page:
         short_page: as in `Pass`, as it is known at the end.
         nulls_above: up to which id records without an update time have come; None on a page of
             others, and if they were not asked for.
+        is_of_row_changes: whether the records come because of changes in their rows.
     """
 
     records: list[JsonRecord] = field(default_factory=list)
@@ -68,3 +88,4 @@ class Page:
     is_last: bool = False
     short_page: int | None = None
     nulls_above: int | None = None
+    is_of_row_changes: bool = False

@@ -93,6 +93,9 @@ class _Progress:
         table = self.table
         if table.stream.nested or record["id"] in self.missing:
             return True
+        if page.is_of_row_changes:
+            bound = table.seen_until
+            return bound is not None and (moment is None or moment < bound)
         if page.covers is not None and record["id"] in table.done:
             return False
         return moment is None or table.since is None or moment >= table.since
@@ -295,7 +298,8 @@ class FanOut:
             for table in live:
                 if not table.has_failed and table.wants(page, record, moment):
                     yield from self._rows(table, record, emitted_at)
-                table.note(record, moment)
+                if not page.is_of_row_changes:
+                    table.note(record, moment)
         for table in list_.live():
             state = table.turn(page)
             if state is not None:
