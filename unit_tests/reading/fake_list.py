@@ -34,11 +34,17 @@ def record(id_: int, updated_at: str | None = "2026-01-01T00:00:00Z", **fields: 
 
 
 def failure(
-    *, is_final: bool = False, too_large: int = 0, wait: float | None = None
+    *,
+    is_final: bool = False,
+    is_limit: bool = False,
+    too_large: int = 0,
+    wait: float | None = None,
 ) -> RequestFailedError:
     """As if Coupa had answered 503, or 403 if it is final."""
     error = errors.config_error("refused") if is_final else errors.transient_error("not available")
-    return RequestFailedError(error, is_final=is_final, too_large=too_large, wait=wait)
+    return RequestFailedError(
+        error, is_final=is_final, is_limit=is_limit, too_large=too_large, wait=wait
+    )
 
 
 class InstantClock(Clock):
