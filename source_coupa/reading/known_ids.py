@@ -76,6 +76,11 @@ class Ids:
             data.append(step)
         return b64encode(zlib.compress(data)).decode()
 
+    @property
+    def first(self) -> int | None:
+        """The lowest one."""
+        return self._bounds[0] if self._bounds else None
+
     def __len__(self) -> int:
         return sum(self._bounds[1::2]) - sum(self._bounds[::2])
 

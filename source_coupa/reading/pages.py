@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
 from source_coupa.reading.bookmark import IdSet
+from source_coupa.reading.known_ids import Ids
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.backpressure import Load
 
@@ -37,6 +40,23 @@ class Pass:
     missing: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep has shown, see `sweep`.
+
+    Attributes:
+        at: before its first request, by Coupa's clock.
+        seen: the ids that the list has.
+        gone: those that it does not have any more.
+        error: why it came to no end; then it has shown nothing.
+    """
+
+    at: datetime | None = None
+    seen: Ids = field(default_factory=Ids)
+    gone: frozenset[int] = frozenset()
+    error: AirbyteTracedException | None = None
+
+
 @dataclass
 class Page:
     """A part of a pass.
@@ -53,6 +73,8 @@ class Page:
         is_last: whether the pass is complete.
         short_page: as in `Pass`, as it is known at the end.
         nulls_above: likewise; None if they were not asked for.
+        is_back: whether its records were gone, and are there again.
+        swept: how a sweep has ended that came after the pass.
     """
 
     records: list[JsonRecord] = field(default_factory=list)
@@ -65,3 +87,5 @@ class Page:
     is_last: bool = False
     short_page: int | None = None
     nulls_above: int | None = None
+    is_back: bool = False
+    swept: Swept | None = None

@@ -1,0 +1,126 @@
+"""Asks a list for single records by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+
+from source_coupa.reading.id_ranges import PAGE_SIZE
+from source_coupa.reading.pages import Page
+from source_coupa.reading.requests import Fetched, Question, Requests
+from source_coupa.reading.responses import QueryRefusedError, checked
+
+AT_ONCE = 20
+"""Groups of ids that are under way."""
+
+MOST_SINGLY = 1_000
+"""Ids that are asked for one by one, where groups of them cannot be asked for."""
+
+
+class LookUp:
+    """Looks ids up, in groups: Coupa documents `id[in]` (pages 0007 and 0014).
+
+    An instance that refuses it, passes over it or takes only a part of it would make records look
+    gone. So each group holds an id that is known to be there: the response counts only if that
+    comes too, and nothing that was not asked for. Else the ids are asked for one by one.
+
+    Args:
+        resource: the list, for messages.
+        requests: sends the requests.
+        query: what each request has besides.
+        there: an id that is there; None if there is none, and ids are asked for one by one.
+
+    Attributes:
+        unclear: ids of which no response said whether they are there.
+    """
+
+    def __init__(
+        self, resource: str, requests: Requests, query: Mapping[str, str], there: int | None
+    ) -> None:
+        self._resource = resource
+        self._requests = requests
+        self._query = query
+        self._there = there
+        self._singly = 0
+        self.unclear: set[int] = set()
+
+    def pages(self, ids: Iterable[int]) -> Iterator[Page]:
+        """The records with these ids, some at a time. Ends when it is closed.
+
+        Raises:
+            AirbyteTracedException: if they cannot be asked for.
+        """
+        group: list[int] = []
+        try:
+            for id_ in ids:
+                group.append(id_)
+                if len(group) == (PAGE_SIZE - 1 if self._there is not None else 1):
+                    self._ask(group)
+                    group = []
+                    yield from self._requests.pages(lambda: None, until=AT_ONCE - 1)
+            if group:
+                self._ask(group)
+            yield from self._requests.pages(lambda: None)
+        finally:
+            self._requests.drop()
+
+    def _ask(self, group: Sequence[int]) -> None:
+        if self._there is None:
+            self._ask_singly(group)
+        else:
+            self._ask_group([*group, self._there], (), 0)
+
+    def _ask_group(self, group: Sequence[int], found: Sequence[int], after: int) -> None:
+        query = {
+            **self._query,
+            "id[in]": ",".join(map(str, sorted(group))),
+            **({"id[gt]": str(after)} if after else {}),
+            "limit": str(PAGE_SIZE),
+        }
+        self._requests.ask(
+            Question(
+                query,
+                partial(self._on_group, group, found, after),
+                partial(self._on_no_group, group),
+                records=len(group),
+            )
+        )
+
+    def _on_group(
+        self, group: Sequence[int], found: Sequence[int], after: int, fetched: Fetched
+    ) -> Iterable[Page]:
+        page = checked(self._resource, fetched.records, after or None)
+        came = [record["id"] for record in page]
+        if set(came) - set(group) or (not page and self._there not in found):
+            fetched.load.release()
+            self._there = None
+            return self._ask_singly([id_ for id_ in group[:-1] if id_ not in found])
+        if page:
+            # an instance may serve fewer than are asked for: only an empty page ends them
+            self._ask_group(group, [*found, *came], came[-1])
+        records = [record for record in page if record["id"] in group[:-1]]
+        return [Page(records=records, load=fetched.load)]
+
+    def _on_no_group(
+        self, group: Sequence[int], question: Question, failure: Exception
+    ) -> Iterable[Page]:
+        if isinstance(failure, QueryRefusedError):
+            self._there = None
+            return self._ask_singly(group[:-1])
+        return self._requests.retry(question, failure)
+
+    def _ask_singly(self, ids: Sequence[int]) -> Iterable[Page]:
+        for id_ in ids:
+            self._singly += 1
+            if self._singly > MOST_SINGLY:
+                self.unclear.add(id_)
+                continue
+            query = {**self._query, "id": str(id_), "limit": "1"}
+            self._requests.ask(Question(query, partial(self._on_one, id_), self._requests.retry))
+        return ()
+
+    def _on_one(self, id_: int, fetched: Fetched) -> Iterable[Page]:
+        records = [record for record in fetched.records if record.get("id") == id_]
+        if fetched.is_not_found or (fetched.records and not records):
+            self.unclear.add(id_)
+        return [Page(records=records, load=fetched.load)]
