@@ -74,9 +74,7 @@ class NestedLists:
         self._parents = parents
         self._connect = connect
         self._lengths = PageLengths(None, learns=True)
-        self._questions = Requests(
-            path, parents.connection, parents.scheduler, parents.breaker, parents.capabilities
-        )
+        self._questions = Requests(path, parents.connection, parents.instance)
         self._answers = 0
         self._missing = 0
 
@@ -87,7 +85,7 @@ class NestedLists:
             AirbyteTracedException: if the lists cannot be read.
         """
         self._answers = len(wanted.done)
-        with self._parents.scheduler.open():
+        with self._parents.instance.scheduler.open():
             try:
                 yield from self._read(wanted)
             finally:
@@ -115,7 +113,7 @@ class NestedLists:
     def _ask(self, parent: _Parent) -> None:
         after = parent.position.after
         query = {"limit": str(PAGE_SIZE), **({"id[gt]": str(after)} if after else {})}
-        if self._parents.capabilities.takes_order_by:
+        if self._parents.instance.capabilities.takes_order_by:
             query |= {"order_by": "id", "dir": "asc"}
         self._questions.ask(
             Question(

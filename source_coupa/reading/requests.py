@@ -10,14 +10,12 @@ from datetime import datetime
 from functools import partial
 
 from source_coupa import errors
-from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.pages import Page
 from source_coupa.reading.responses import QueryRefusedError, records_of
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.backpressure import Load
-from source_coupa.transport.circuit_breaker import CircuitBreaker
 from source_coupa.transport.connection import Connection, RequestFailedError
-from source_coupa.transport.scheduler import Scheduler
+from source_coupa.transport.instance import Instance
 
 logger = logging.getLogger("airbyte")
 
@@ -108,16 +106,14 @@ class Requests:
         self,
         resource: str,
         connection: Connection,
-        scheduler: Scheduler,
-        breaker: CircuitBreaker,
-        capabilities: Capabilities,
+        instance: Instance,
         shape: Shape | None = None,
     ) -> None:
         self._resource = resource
         self._connection = connection
-        self._scheduler = scheduler
-        self._breaker = breaker
-        self._capabilities = capabilities
+        self._scheduler = instance.scheduler
+        self._breaker = instance.breaker
+        self._capabilities = instance.capabilities
         self._shape = shape
         self._pending: dict[Future[Fetched], Question] = {}
         self._accepted: set[frozenset[str]] = set()

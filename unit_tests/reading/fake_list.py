@@ -12,16 +12,14 @@ from typing import Any
 import orjson
 
 from source_coupa import errors
-from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.records.fields import instant
-from source_coupa.transport.backpressure import Backpressure, Load
-from source_coupa.transport.circuit_breaker import CircuitBreaker
+from source_coupa.transport.backpressure import Load
 from source_coupa.transport.clock import Clock
 from source_coupa.transport.connection import RequestFailedError, Response
-from source_coupa.transport.scheduler import Scheduler
+from source_coupa.transport.instance import Instance
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 Record = dict[str, Any]
@@ -150,22 +148,16 @@ class Reader:
     selection: FieldSelection | None = None
     useful: int = 1
     clock: InstantClock = field(default_factory=InstantClock)
-    capabilities: Capabilities = field(default_factory=Capabilities)
-    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+
+    def __post_init__(self) -> None:
+        self.instance = Instance(self.clock, max_workers=self.useful, requests_per_second=1_000)
 
     def coupa_list(self, *, ids_only: bool = False) -> CoupaList:
         """The list."""
         return CoupaList(
             resource="things",
             connection=self.source,
-            scheduler=Scheduler(
-                max_workers=self.useful,
-                requests_per_second=1_000,
-                clock=self.clock,
-                backpressure=Backpressure(),
-            ),
-            breaker=self.breaker,
-            capabilities=self.capabilities,
+            instance=self.instance,
             selection=self.selection,
             ids_only=ids_only,
         )

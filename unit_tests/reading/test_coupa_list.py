@@ -237,10 +237,10 @@ def test_a_filter_that_is_refused_says_nothing_of_fields() -> None:
     source.refuses = ["updated_at["]
     reader = Reader(source)
     assert len(reader.ids(Pass(proves_filter=True))) == 300
-    assert reader.capabilities.selects_fields
+    assert reader.instance.capabilities.selects_fields
     source.refuses = ["fields"]
     reader.ids(Pass(proves_filter=True))
-    assert not reader.capabilities.selects_fields
+    assert not reader.instance.capabilities.selects_fields
 
 
 def test_records_without_an_update_time_come_beside_a_bound() -> None:
@@ -404,7 +404,7 @@ def test_a_page_that_fails_alone_is_asked_for_in_parts_as_late_as_coupa_says() -
 
     source.before = before
     reader = Reader(source)
-    reader.breaker.answered()
+    reader.instance.breaker.answered()
     assert reader.ids(Pass(proves_filter=True)) == list(range(1, 101))
     assert failed
     assert sum(reader.clock.waited) >= 77
