@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 
+from source_coupa.reading.coupa_list import ENOUGH_ALONE, CoupaList
 from source_coupa.reading.id_ranges import PAGE_SIZE
 from source_coupa.reading.pages import Page
-from source_coupa.reading.requests import Fetched, Question, Requests
+from source_coupa.reading.requests import IDS_ALONE, Fetched, Question, Requests
 from source_coupa.reading.responses import QueryRefusedError, checked
+from source_coupa.transport.connection import RequestFailedError
 
 AT_ONCE = 20
 """Groups of ids that are under way."""
 
 MOST_SINGLY = 1_000
 """Ids that are asked for one by one, where groups of them cannot be asked for."""
+
+
+def groups_of(ids: Iterable[int], size: int) -> Iterator[list[int]]:
+    """The ids in lists of that many; the last one may be shorter."""
+    rest = iter(ids)
+    while group := list(islice(rest, size)):
+        yield group
 
 
 class LookUp:
@@ -25,24 +35,28 @@ class LookUp:
     comes too, and nothing that was not asked for. Else the ids are asked for one by one.
 
     Args:
-        resource: the list, for messages.
-        requests: sends the requests.
-        query: what each request has besides.
+        coupa_list: the list; what it reads of records is what is asked for.
         there: an id that is there; None if there is none, and ids are asked for one by one.
 
     Attributes:
         unclear: ids of which no response said whether they are there.
     """
 
-    def __init__(
-        self, resource: str, requests: Requests, query: Mapping[str, str], there: int | None
-    ) -> None:
-        self._resource = resource
-        self._requests = requests
-        self._query = query
+    def __init__(self, coupa_list: CoupaList, there: int | None) -> None:
+        self._resource = coupa_list.resource
+        self._instance = coupa_list.instance
+        self._requests = Requests(coupa_list.resource, coupa_list.connection, coupa_list.instance)
+        self._requests.follows_a_pass = True
+        self._ids_only = coupa_list.ids_only
         self._there = there
         self._singly = 0
         self.unclear: set[int] = set()
+
+    @property
+    def _query(self) -> Mapping[str, str]:
+        capabilities = self._instance.capabilities
+        order = {"order_by": "id", "dir": "asc"} if capabilities.takes_order_by else {}
+        return {**order, **(IDS_ALONE if self._ids_only and capabilities.selects_fields else {})}
 
     def pages(self, ids: Iterable[int]) -> Iterator[Page]:
         """The records with these ids, some at a time. Ends when it is closed.
@@ -50,25 +64,17 @@ class LookUp:
         Raises:
             AirbyteTracedException: if they cannot be asked for.
         """
-        group: list[int] = []
-        try:
-            for id_ in ids:
-                group.append(id_)
-                if len(group) == (PAGE_SIZE - 1 if self._there is not None else 1):
-                    self._ask(group)
-                    group = []
+        with self._instance.scheduler.open():
+            try:
+                for group in groups_of(ids, PAGE_SIZE - 1):
+                    if self._there is None:
+                        self._ask_singly(group)
+                    else:
+                        self._ask_group([*group, self._there], (), 0)
                     yield from self._requests.pages(lambda: None, until=AT_ONCE - 1)
-            if group:
-                self._ask(group)
-            yield from self._requests.pages(lambda: None)
-        finally:
-            self._requests.drop()
-
-    def _ask(self, group: Sequence[int]) -> None:
-        if self._there is None:
-            self._ask_singly(group)
-        else:
-            self._ask_group([*group, self._there], (), 0)
+                yield from self._requests.pages(lambda: None)
+            finally:
+                self._requests.drop()
 
     def _ask_group(self, group: Sequence[int], found: Sequence[int], after: int) -> None:
         query = {
@@ -106,8 +112,9 @@ class LookUp:
     ) -> Iterable[Page]:
         if isinstance(failure, QueryRefusedError):
             self._there = None
-            return self._ask_singly(group[:-1])
-        return self._requests.retry(question, failure)
+        elif not _is_ill(question, failure):
+            return self._requests.retry(question, failure)
+        return self._ask_singly(group[:-1])
 
     def _ask_singly(self, ids: Sequence[int]) -> Iterable[Page]:
         for id_ in ids:
@@ -116,7 +123,15 @@ class LookUp:
                 self.unclear.add(id_)
                 continue
             query = {**self._query, "id": str(id_), "limit": "1"}
-            self._requests.ask(Question(query, partial(self._on_one, id_), self._requests.retry))
+            self._requests.ask(
+                Question(query, partial(self._on_one, id_), partial(self._on_not_one, id_))
+            )
+        return ()
+
+    def _on_not_one(self, id_: int, question: Question, failure: Exception) -> Iterable[Page]:
+        if not _is_ill(question, failure):
+            return self._requests.retry(question, failure)
+        self.unclear.add(id_)
         return ()
 
     def _on_one(self, id_: int, fetched: Fetched) -> Iterable[Page]:
@@ -124,3 +139,9 @@ class LookUp:
         if fetched.is_not_found or (fetched.records and not records):
             self.unclear.add(id_)
         return [Page(records=records, load=fetched.load)]
+
+
+def _is_ill(question: Question, failure: Exception) -> bool:
+    """Whether records are at fault, and not the list, which has just been read."""
+    is_page = isinstance(failure, RequestFailedError) and failure.is_page
+    return is_page and question.failures + 1 >= ENOUGH_ALONE

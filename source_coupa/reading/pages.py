@@ -28,6 +28,7 @@ class Pass:
         checks_times: whether records need update times at all.
         short_page: see `PageLengths`; None if nothing is known.
         missing: records that earlier syncs could not have.
+        follows_a_pass: whether the list was read in this sync before.
     """
 
     since: datetime | None = None
@@ -38,6 +39,7 @@ class Pass:
     checks_times: bool = True
     short_page: int | None = None
     missing: frozenset[int] = frozenset()
+    follows_a_pass: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,9 @@ class Page:
         is_last: whether the pass is complete.
         short_page: as in `Pass`, as it is known at the end.
         nulls_above: likewise; None if they were not asked for.
+        goes_on: whether the pass is complete, and a sweep of the list follows.
         is_back: whether its records were gone, and are there again.
-        swept: how a sweep has ended that came after the pass.
+        swept: how the sweep has ended.
     """
 
     records: list[JsonRecord] = field(default_factory=list)
@@ -87,5 +90,6 @@ class Page:
     is_last: bool = False
     short_page: int | None = None
     nulls_above: int | None = None
+    goes_on: bool = False
     is_back: bool = False
     swept: Swept | None = None

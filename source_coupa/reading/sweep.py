@@ -18,9 +18,10 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_coupa import errors
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.known_ids import Ids
-from source_coupa.reading.look_up import LookUp
+from source_coupa.reading.look_up import LookUp, groups_of
 from source_coupa.reading.pages import Page, Pass, Swept
 from source_coupa.reading.responses import moment_of
+from source_coupa.records.fields import JsonRecord
 
 FEW_GONE = 100
 """Records that may be gone at once, however many there are."""
@@ -50,23 +51,23 @@ class Sweep:
 
 
 def swept(
-    sweep: Sweep, ids: CoupaList, look_up: Callable[..., LookUp], read: Callable[[], Ids]
+    sweep: Sweep, ids: CoupaList, records: CoupaList, read: Callable[[], Ids]
 ) -> Iterator[Page]:
     """Sweeps a list; the last page says what came of it.
 
     Args:
         sweep: what is known.
         ids: the list, of which ids alone are read.
-        look_up: makes a LookUp of an id that is there, or None, and of whether ids are enough.
+        records: the same, with all that its records hold.
         read: the ids that were read in this sync.
     """
     try:
         seen, began = _seen(sweep, ids)
-        gone = _gone(sweep, seen, look_up, ids.resource)
+        gone = _gone(sweep, seen, ids)
         if sweep.highest_id is not None:
             back = seen - sweep.known - read()
             wanted = (id_ for id_ in back if id_ <= (sweep.highest_id or 0))
-            for page in look_up(seen.first, ids_alone=False).pages(wanted):
+            for page in LookUp(records, seen.first).pages(wanted):
                 page.is_back = True
                 yield page
     except AirbyteTracedException as error:
@@ -77,28 +78,28 @@ def swept(
 
 def _seen(sweep: Sweep, ids: CoupaList) -> tuple[Ids, datetime | None]:
     found = array("q")
-    wanted = Pass(since=sweep.since, checks_times=sweep.since is not None)
     began: datetime | None = None
+    wanted = Pass(since=sweep.since, checks_times=sweep.since is not None, follows_a_pass=True)
     for page in ids.read(wanted):
         began = began or page.began
         if page.missing is not None:
             # a record that cannot be had is there: its id was shown
             found.append(page.missing)
         for record in page.records:
-            if sweep.since is not None:
-                # where the bound is refused, the whole list comes
-                moment = moment_of(ids.resource, record)
-                if moment is None or moment < sweep.since:
-                    continue
-            found.append(record["id"])
+            # where the bound is refused, the whole list comes
+            if sweep.since is None or _is_within(sweep.since, ids.resource, record):
+                found.append(record["id"])
         if page.load is not None:
             page.load.release()
     return Ids.of(found), began
 
 
-def _gone(
-    sweep: Sweep, seen: Ids, look_up: Callable[..., LookUp], resource: str
-) -> frozenset[int]:
+def _is_within(since: datetime, resource: str, record: JsonRecord) -> bool:
+    moment = moment_of(resource, record)
+    return moment is not None and moment >= since
+
+
+def _gone(sweep: Sweep, seen: Ids, ids: CoupaList) -> frozenset[int]:
     """The known ids that are gone for sure.
 
     Raises:
@@ -108,26 +109,14 @@ def _gone(
     most = max(FEW_GONE, int(known * MOST_GONE)) if len(seen) else FEW_ALONE
     gone: set[int] = set()
     absent = sweep.known - seen
-    for group in _groups(absent, most + 1):
-        question = look_up(seen.first, ids_alone=True)
-        there: set[int] = set()
-        for page in question.pages(group):
-            there.update(record["id"] for record in page.records)
+    for group in groups_of(absent, most + 1):
+        look_up = LookUp(ids, seen.first)
+        gone.update(group)
+        for page in look_up.pages(group):
+            gone.difference_update(record["id"] for record in page.records)
             if page.load is not None:
                 page.load.release()
-        gone |= set(group) - there - question.unclear
+        gone -= look_up.unclear
         if len(gone) > most:
-            raise errors.too_many_gone(resource, len(gone), len(absent), known)
+            raise errors.too_many_gone(ids.resource, known, len(absent))
     return frozenset(gone)
-
-
-def _groups(ids: Ids, size: int) -> Iterator[list[int]]:
-    group: list[int] = []
-    for id_ in ids:
-        group.append(id_)
-        if len(group) == size:
-            yield group
-            group = []
-    if group:
-        yield group
-
