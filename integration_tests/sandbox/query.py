@@ -206,6 +206,8 @@ def _is_operator(parts: Sequence[str]) -> bool:
 def _play_of(condition: Condition, dialect: Dialect) -> Play:
     if condition.path == ("id",) and condition.operator in _RANGES:
         return dialect.id_filter
+    if condition.path == ("id",) and condition.operator == "in" and dialect.id_list != "first":
+        return dialect.id_list
     if condition.path == ("updated_at",) and dialect.updated_at_filter != "honoured":
         return dialect.updated_at_filter
     if condition.path in _TIMES and condition.operator == "blank":
@@ -329,7 +331,8 @@ def _row_test(condition: Condition, table: Table, dialect: Dialect) -> Callable[
             return lambda row: row.updated is not None and compare(row.updated * 1_000_000, wanted)
         return lambda row: row.created is not None and compare(row.created * 1_000_000, wanted)
     if condition.path == ("id",) and condition.operator in ("eq", "in"):
-        ids = {_whole(text, "id") for text in condition.wanted.split(",")}
+        texts = condition.wanted.split(",")
+        ids = {_whole(text, "id") for text in texts[: 1 if dialect.id_list == "first" else None]}
         return lambda row: row.id in ids
     return lambda row: _matches(json.loads(table.render(row)), condition, dialect)
 

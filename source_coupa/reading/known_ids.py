@@ -77,9 +77,10 @@ class Ids:
         return b64encode(zlib.compress(data)).decode()
 
     @property
-    def first(self) -> int | None:
-        """The lowest one."""
-        return self._bounds[0] if self._bounds else None
+    def ends(self) -> tuple[int, ...]:
+        """The lowest and the highest one; one if there are no more, none if there are none."""
+        bounds = self._bounds
+        return tuple(sorted({bounds[0], bounds[-1] - 1})) if bounds else ()
 
     def __len__(self) -> int:
         return sum(self._bounds[1::2]) - sum(self._bounds[::2])

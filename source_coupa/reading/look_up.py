@@ -31,24 +31,26 @@ class LookUp:
     """Looks ids up, in groups: Coupa documents `id[in]` (pages 0007 and 0014).
 
     An instance that refuses it, passes over it or takes only a part of it would make records look
-    gone. So each group holds an id that is known to be there: the response counts only if that
-    comes too, and nothing that was not asked for. Else the ids are asked for one by one.
+    gone. So each group begins and ends with an id that is known to be there: the response counts
+    only if these come too, and nothing that was not asked for. Else the ids are asked for one by
+    one.
 
     Args:
         coupa_list: the list; what it reads of records is what is asked for.
-        there: an id that is there; None if there is none, and ids are asked for one by one.
+        there: one or two ids that are there; without any, ids are asked for one by one.
 
     Attributes:
         unclear: ids of which no response said whether they are there.
     """
 
-    def __init__(self, coupa_list: CoupaList, there: int | None) -> None:
+    def __init__(self, coupa_list: CoupaList, there: Sequence[int]) -> None:
         self._resource = coupa_list.resource
         self._instance = coupa_list.instance
         self._requests = Requests(coupa_list.resource, coupa_list.connection, coupa_list.instance)
         self._requests.follows_a_pass = True
         self._ids_only = coupa_list.ids_only
         self._there = there
+        self._takes_groups = bool(there)
         self._singly = 0
         self.unclear: set[int] = set()
 
@@ -66,20 +68,21 @@ class LookUp:
         """
         with self._instance.scheduler.open():
             try:
-                for group in groups_of(ids, PAGE_SIZE - 1):
-                    if self._there is None:
-                        self._ask_singly(group)
+                for group in groups_of(ids, PAGE_SIZE - 2):
+                    if self._takes_groups:
+                        self._ask_group(group, (), 0)
                     else:
-                        self._ask_group([*group, self._there], (), 0)
+                        self._ask_singly(group)
                     yield from self._requests.pages(lambda: None, until=AT_ONCE - 1)
                 yield from self._requests.pages(lambda: None)
             finally:
                 self._requests.drop()
 
     def _ask_group(self, group: Sequence[int], found: Sequence[int], after: int) -> None:
+        there = self._there
         query = {
             **self._query,
-            "id[in]": ",".join(map(str, sorted(group))),
+            "id[in]": ",".join(map(str, (*there[:1], *group, *there[-1:]))),
             **({"id[gt]": str(after)} if after else {}),
             "limit": str(PAGE_SIZE),
         }
@@ -97,24 +100,24 @@ class LookUp:
     ) -> Iterable[Page]:
         page = checked(self._resource, fetched.records, after or None)
         came = [record["id"] for record in page]
-        if set(came) - set(group) or (not page and self._there not in found):
+        if {*came} - {*group, *self._there} or (not page and {*self._there} - {*found}):
             fetched.load.release()
-            self._there = None
-            return self._ask_singly([id_ for id_ in group[:-1] if id_ not in found])
+            self._takes_groups = False
+            return self._ask_singly([id_ for id_ in group if id_ not in found])
         if page:
             # an instance may serve fewer than are asked for: only an empty page ends them
             self._ask_group(group, [*found, *came], came[-1])
-        records = [record for record in page if record["id"] in group[:-1]]
+        records = [record for record in page if record["id"] in group]
         return [Page(records=records, load=fetched.load)]
 
     def _on_no_group(
         self, group: Sequence[int], question: Question, failure: Exception
     ) -> Iterable[Page]:
         if isinstance(failure, QueryRefusedError):
-            self._there = None
+            self._takes_groups = False
         elif not _is_ill(question, failure):
             return self._requests.retry(question, failure)
-        return self._ask_singly(group[:-1])
+        return self._ask_singly(group)
 
     def _ask_singly(self, ids: Sequence[int]) -> Iterable[Page]:
         for id_ in ids:

@@ -67,7 +67,7 @@ def swept(
         if sweep.highest_id is not None:
             back = seen - sweep.known - read()
             wanted = (id_ for id_ in back if id_ <= (sweep.highest_id or 0))
-            for page in LookUp(records, seen.first).pages(wanted):
+            for page in LookUp(records, seen.ends).pages(wanted):
                 page.is_back = True
                 yield page
     except AirbyteTracedException as error:
@@ -110,7 +110,7 @@ def _gone(sweep: Sweep, seen: Ids, ids: CoupaList) -> frozenset[int]:
     gone: set[int] = set()
     absent = sweep.known - seen
     for group in groups_of(absent, most + 1):
-        look_up = LookUp(ids, seen.first)
+        look_up = LookUp(ids, seen.ends)
         gone.update(group)
         for page in look_up.pages(group):
             gone.difference_update(record["id"] for record in page.records)
