@@ -437,7 +437,14 @@ class _Reading:
             self._nulls_above = range_.after
         if not self._lengths.is_last(len(page), size):
             self._ask_for_page(range_)
-        return [Page(records=nulls, began=self._requests.began, load=fetched.load)]
+        return [
+            Page(
+                records=nulls,
+                began=self._requests.began,
+                load=fetched.load,
+                nulls_above=self._nulls_above,
+            )
+        ]
 
     def _on_refused_nulls(self, range_: IdRange, variant: tuple[bool, bool]) -> Iterable[Page]:
         takes_order_by = self._capabilities.takes_order_by

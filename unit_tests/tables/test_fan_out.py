@@ -388,6 +388,27 @@ def test_they_are_asked_for_above_where_they_were_asked_for_last() -> None:
     assert sync.states("invoices")[-1]["null_times_above"] == 60
 
 
+def test_a_sync_that_is_killed_asks_for_them_above_the_last_that_came() -> None:
+    old = {"updated_at": at(1)}
+    pages = [
+        Page(records=[invoice(id_, None)], began=BEGAN, nulls_above=id_)
+        for id_ in range(1, PAGES_PER_STATE + 2)
+    ]
+    sync = synced(planned(["invoices"], {"invoices": old}), *pages, error="Coupa is down.")
+    assert [found["null_times_above"] for found in sync.states("invoices")] == [20, 21]
+    (plan,) = planned(["invoices"], {"invoices": sync.states("invoices")[0]})
+    assert (plan.wanted().asks_for_nulls, plan.wanted().nulls_above) == (True, 20)
+
+
+def test_a_table_that_has_none_of_them_gets_all() -> None:
+    states = {
+        "invoices": {"updated_at": at(1), "null_times_above": 20},
+        "invoice_lines": {"updated_at": at(1)},
+    }
+    (plan,) = planned(["invoices", "invoice_lines"], states)
+    assert (plan.wanted().asks_for_nulls, plan.wanted().nulls_above) == (True, None)
+
+
 def test_a_list_without_any_update_time_has_a_state_too() -> None:
     sync = synced(planned(["invoices"]), page_of(invoice(1, None)))
     (found,) = sync.states("invoices")
