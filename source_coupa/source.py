@@ -203,7 +203,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             seconds=LOOK_SECONDS,
             parallel=PARALLEL_REQUESTS,
         )
-        marks_deleted = CoupaConfig.parse(self._config).deleted_records_every_days is not None
+        marks_deleted = CoupaConfig.parse(self._config).deleted_records_every_days > 0
         return AirbyteCatalog(
             streams=[
                 with_columns(describe(stream), stream, seen, marks_deleted=marks_deleted)

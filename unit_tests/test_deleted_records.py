@@ -42,7 +42,7 @@ def sync(
     sandbox: Sandbox,
     before: EntrypointOutput | None = None,
     *,
-    every: int | None = 7,
+    every: int = 7,
     streams: tuple[str, ...] = ("users",),
     state: list[AirbyteStateMessage] | None = None,
     **settings: Any,
@@ -123,10 +123,10 @@ def test_what_is_gone_is_marked_as_deleted_once(present: Present) -> None:
 
 def test_without_the_setting_nothing_is_asked_and_nothing_kept(present: Present) -> None:
     with Sandbox({"users": COUNT}, dialect=UNLIMITED, clock=present) as sandbox:
-        first = sync(sandbox, every=None)
+        first = sync(sandbox, every=0)
         sandbox.tables["users"].delete(sandbox.tables["users"].id_at(3))
         present.pass_by(days=30)
-        second = sync(sandbox, first, every=None)
+        second = sync(sandbox, first, every=0)
         assert not sweeps(sandbox)
         assert not deletions(second)
         assert "known_ids" not in json.dumps(
@@ -137,7 +137,7 @@ def test_without_the_setting_nothing_is_asked_and_nothing_kept(present: Present)
 def test_a_connection_that_has_a_state_learns_its_ids_first(present: Present) -> None:
     with Sandbox({"users": COUNT}, dialect=UNLIMITED, clock=present) as sandbox:
         users = sandbox.tables["users"]
-        first = sync(sandbox, every=None)
+        first = sync(sandbox, every=0)
         second = sync(sandbox, first)
         assert sweeps(sandbox)
         assert not deletions(second)
@@ -153,13 +153,13 @@ def test_deletions_of_a_time_without_the_setting_are_found_later(present: Presen
         first = sync(sandbox)
         new = users.add()
         present.pass_by(days=20)
-        second = sync(sandbox, first, every=None)
+        second = sync(sandbox, first, every=0)
         assert new in rows(second)
         gone = {new, users.id_at(5)}
         for id_ in gone:
             users.delete(id_)
         present.pass_by(days=1)
-        third = sync(sandbox, second, every=None)
+        third = sync(sandbox, second, every=0)
         assert not sweeps(sandbox)
         assert deletions(sync(sandbox, third)).keys() == gone
 
@@ -359,7 +359,7 @@ def test_where_the_bound_is_refused_update_times_are_compared_here(present: Pres
             users.add(updated_at="2020-01-01T00:00:00Z")
         new = [users.add() for _ in range(70)]
         start: dict[str, Any] = {"start_date": "2026-01-01T00:00:00Z"}
-        first = sync(sandbox, every=None, **start)
+        first = sync(sandbox, every=0, **start)
         second = sync(sandbox, first, **start)
         users.delete(new[0])
         users.delete(users.id_at(0))
@@ -504,8 +504,8 @@ def test_known_ids_that_cannot_be_read_fail_the_sync(present: Present, state: An
         assert not sandbox.requests_for("users")
 
 
-@pytest.mark.parametrize("every", [None, 7])
-def test_the_column_is_declared_where_deletions_are_looked_for(every: int | None) -> None:
+@pytest.mark.parametrize("every", [0, 7])
+def test_the_column_is_declared_where_deletions_are_looked_for(every: int) -> None:
     with Sandbox({"users": 3}, dialect=UNLIMITED) as sandbox:
         (catalog,) = discover(sandbox.config(deleted_records_every_days=every)).of_type("CATALOG")
         shown = {
@@ -513,7 +513,7 @@ def test_the_column_is_declared_where_deletions_are_looked_for(every: int | None
             for stream in catalog["catalog"]["streams"]
             if DELETED_AT in stream["json_schema"]["properties"]
         }
-        if every is None:
+        if not every:
             assert not shown
             return
         assert {"users", "invoices"} <= shown.keys()

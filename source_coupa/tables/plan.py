@@ -129,16 +129,16 @@ class ListPlan:
             missing=frozenset().union(*(bookmark.missing for bookmark in bookmarks)),
         )
 
-    def sweep(self, now: datetime, every_days: int | None) -> Sweep | None:
+    def sweep(self, now: datetime, every_days: int) -> Sweep | None:
         """What to sweep the list for after the pass; None if that is not due.
 
         Args:
             now: the time.
-            every_days: the setting.
+            every_days: the setting; 0 for never.
         """
         for table in self.tables:
             known = table.known
-            if every_days is None or known is None or known.ids is None or table.reads_all:
+            if not every_days or known is None or known.ids is None or table.reads_all:
                 continue
             if not {UPDATED_AT, DELETED_AT} <= set(table.selected):
                 logger.warning(
@@ -259,7 +259,7 @@ def _known(
     goes on, so that deletions are found when the setting is on again."""
     if not stream.can_be_swept or is_full_refresh:
         return None
-    if bookmark.known is None and config.deleted_records_every_days is not None:
+    if bookmark.known is None and config.deleted_records_every_days:
         return KnownIds(Ids(), since=_start(config))
     return bookmark.known
 
