@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
+from random import Random
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from integration_tests.harness import (
     run_read,
     stream_state,
 )
+from integration_tests.reference.page import BESIDE
 from integration_tests.sandbox import Fault, Record, RequestRecord, Sandbox
 from integration_tests.truth import (
     COMPLETE,
@@ -520,3 +524,119 @@ def test_the_column_is_declared_where_deletions_are_looked_for(every: int) -> No
         assert not {"invoice_lines", "user_roles", "purchase_order_revisions"} & shown.keys()
         assert all("incremental" in stream["supported_sync_modes"] for stream in shown.values())
         assert shown["users"]["json_schema"]["properties"][DELETED_AT]["format"] == "date-time"
+
+
+class Merged:
+    """A table in the mode Append + Deduped, merged as the SQL of Airbyte's destinations does: of a
+    batch the record with the latest cursor, and of these the one that was extracted last; and that
+    only if it is later than the row that is there.
+
+    Attributes:
+        rows: id -> when it was changed, when it was extracted, and the record.
+    """
+
+    def __init__(self, *, hard: bool) -> None:
+        self.rows: dict[int, tuple[tuple[float, int], Record]] = {}
+        self._hard = hard
+
+    def load(self, output: EntrypointOutput) -> None:
+        newest: dict[int, tuple[tuple[float, int], Record]] = {}
+        for place, message in enumerate(output.records):
+            assert message.record is not None
+            if message.record.stream != "suppliers":
+                continue
+            data = message.record.data
+            order = (instant(data).timestamp(), place)
+            if data["id"] not in newest or order > newest[data["id"]][0]:
+                newest[data["id"]] = (order, data)
+        for id_, (order, data) in newest.items():
+            there = self.rows.get(id_)
+            if there is not None and order[0] < there[0][0]:
+                continue
+            if self._hard and data.get(DELETED_AT):
+                self.rows.pop(id_, None)
+            else:
+                self.rows[id_] = (order, data)
+
+
+def query_of(heading: str) -> list[str]:
+    """The queries of a section of the page on deletions."""
+    text = (BESIDE / "deletions-and-history.md").read_text(encoding="utf-8")
+    section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```sql\n(.*?)```", section, re.S)
+
+
+def test_tables_and_queries_show_what_coupa_shows(present: Present) -> None:
+    random = Random(3)
+    columns = {"suppliers": ("id", "updated_at", "name", DELETED_AT)}
+    soft_query, there_query, gone_query = query_of("What destinations do")
+    database = sqlite3.connect(":memory:")
+    database.execute(
+        "create table history (id, updated_at, name, _ab_cdc_deleted_at, _airbyte_extracted_at)"
+    )
+    hard, soft = Merged(hard=True), Merged(hard=False)
+    with Sandbox({"suppliers": COUNT}, dialect=UNLIMITED, clock=present) as sandbox:
+        table = sandbox.tables["suppliers"]
+        output: EntrypointOutput | None = None
+        hidden: set[int] = set()
+        all_ids = set(table.ids())
+        for number in range(6):
+            output = sync(sandbox, output, streams=("suppliers",), columns=columns)
+            assert last_status(output, "suppliers") == COMPLETE
+            hard.load(output)
+            soft.load(output)
+            for place, message in enumerate(output.records):
+                assert message.record is not None
+                data = message.record.data
+                row = [data.get(name) for name in columns["suppliers"]]
+                row.append(10_000 * number + place)
+                database.execute("insert into history values (?, ?, ?, ?, ?)", row)
+            there = set(table.ids())
+            assert hard.rows.keys() == there
+            assert {id_: row.get("name") for id_, (_, row) in hard.rows.items()} == {
+                id_: table.get(id_).get("name") for id_ in there
+            }
+            database.execute("drop table if exists suppliers")
+            database.execute("create table suppliers as select * from history")
+            assert {row[0] for row in database.execute(there_query)} == there
+            assert {row[0] for row in database.execute(gone_query)} == all_ids - there
+            database.execute("delete from suppliers")
+            for _, row in soft.rows.values():
+                values = (row["id"], row["updated_at"], row.get("name"), row.get(DELETED_AT))
+                database.execute("insert into suppliers values (?, ?, ?, ?, null)", values)
+            shown = {row[0] for row in database.execute(soft_query)}
+            # a record that is there again with its old time stays marked, as the page says
+            assert there - hidden <= shown <= there
+            present.pass_by(days=8)
+            for id_ in random.sample(sorted(table._gone), min(len(table._gone), 2)):
+                touch = random.random() < 0.5
+                table.restore(id_, touch=touch)
+                hidden.discard(id_) if touch else hidden.add(id_)
+            for id_ in random.sample(table.ids(), 4):
+                table.edit(id_, {"name": f"name {number}"})
+                hidden.discard(id_)
+            for id_ in random.sample(table.ids(), 3):
+                table.delete(id_)
+            all_ids |= {table.add(), table.renumber(table.ids()[0])}
+    database.close()
+
+
+def test_rows_of_records_that_are_gone_are_found_by_the_documented_query(present: Present) -> None:
+    (query,) = query_of("Rows of child tables")
+    with Sandbox({"users": COUNT}, dialect=UNLIMITED, clock=present) as sandbox:
+        users = sandbox.tables["users"]
+        output = sync(sandbox, streams=("users", "user_roles"))
+        roles = [row["user_id"] for row in records_by_stream(output)["user_roles"]]
+        gone = set(sorted(set(roles))[:3])
+        database = sqlite3.connect(":memory:")
+        database.execute("create table users (id)")
+        database.execute("create table user_roles (user_id)")
+        database.executemany("insert into user_roles values (?)", [(id_,) for id_ in roles])
+        for id_ in gone:
+            users.delete(id_)
+        present.pass_by(days=8)
+        assert deletions(sync(sandbox, output)).keys() == gone
+        database.executemany("insert into users values (?)", [(id_,) for id_ in users.ids()])
+        found = [row[0] for row in database.execute(query)]
+        database.close()
+        assert sorted(found) == sorted(id_ for id_ in roles if id_ in gone)
