@@ -76,9 +76,10 @@ class EditPlan:
 
     Attributes:
         chance: of a change before each answer; several follow one another with the same chance.
-        inserts, edits, deletes, late, mass, nulls, future: weights. `late` adds a record whose
-            `updated_at` lies up to `late_hours` back, `mass` edits a third of a table in the same
-            second, `nulls` adds a record without times, `future` one dated ahead.
+        inserts, edits, deletes, late, mass, nulls, future, restores, renumbers: weights. `late`
+            adds a record whose `updated_at` lies up to `late_hours` back, `mass` edits a third of a
+            table in the same second, `nulls` adds a record without times, `future` one dated ahead;
+            `restores` brings back one that was deleted, `renumbers` gives one another id.
         tick: the most seconds that pass before an answer.
     """
 
@@ -90,6 +91,8 @@ class EditPlan:
     mass: float = 0.0
     nulls: float = 0.0
     future: float = 0.0
+    restores: float = 0.0
+    renumbers: float = 0.0
     late_hours: float = 0.0
     tick: int = 1
 
@@ -156,6 +159,8 @@ class Scenario:
     syncs: tuple[SyncPlan, ...]
     record_bytes: int | None = None
     """Size of a record; None for small ones."""
+    deleted_every: int = 0
+    """Days after which deleted records are looked for; 0 for never."""
 
     @property
     def may_fail_for_good(self) -> bool:
@@ -237,6 +242,8 @@ def draw(seed: int, *, process_share: float = 0.05) -> Scenario:
         divides_early=random.random() < 0.5,
         marks_often=random.random() < 0.7,
         syncs=syncs,
+        # drawn by itself: all else stays what it was
+        deleted_every=Random(f"{seed}/deletions").choice((0, 0, 1, 30)),
     )
 
 
