@@ -255,7 +255,7 @@ def cannot_be_had(resource: str, ids: Sequence[int]) -> AirbyteTracedException:
 
 def too_many_gone(resource: str, known: int, absent: int) -> AirbyteTracedException:
     """For a list that does not show most of what it has shown before."""
-    return system_error(
+    return config_error(
         f"{absent:,} of the {known:,} records of /api/{resource} that earlier syncs have read are "
         "not there any more. So many are seldom deleted at once, so nothing was marked as deleted. "
         "Records were synced as always. If the OAuth client or its user may see less than before, "

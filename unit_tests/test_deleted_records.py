@@ -31,7 +31,7 @@ from integration_tests.truth import (
     last_status,
     messages_of,
 )
-from source_coupa.reading import look_up
+from source_coupa.reading import known_ids, look_up
 from source_coupa.tables.columns import DELETED_AT
 
 from .conftest import Present
@@ -495,6 +495,25 @@ def test_child_tables_get_the_rows_of_a_record_that_is_there_again(present: Pres
         assert {row["user_id"] for row in third["user_roles"]} == {back}
 
 
+def test_a_list_whose_ids_are_too_scattered_is_synced_without_a_sweep(
+    present: Present, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_ids, "LONGEST_TEXT", 20)
+    with Sandbox({"users": COUNT}, dialect=UNLIMITED, clock=present) as sandbox:
+        users = sandbox.tables["users"]
+        first = sync(sandbox)
+        users.delete(users.id_at(3))
+        new = users.add()
+        present.pass_by(days=8)
+        second = sync(sandbox, first)
+        assert new in rows(second)
+        assert known(second)["ids"] is None
+        assert last_status(second, "users") == COMPLETE
+        assert not deletions(second)
+        assert not sweeps(sandbox)
+        assert any("too many gaps" in log.log.message for log in second.logs if log.log)
+
+
 @pytest.mark.parametrize("state", [{"ids": "?"}, {"ids": "AAAA"}, {}, {"ids": 4}, []])
 def test_known_ids_that_cannot_be_read_fail_the_sync(present: Present, state: Any) -> None:
     with Sandbox({"users": 3}, dialect=UNLIMITED, clock=present) as sandbox:
@@ -601,8 +620,13 @@ def test_tables_and_queries_show_what_coupa_shows(present: Present) -> None:
             assert {row[0] for row in database.execute(there_query)} == there
             assert {row[0] for row in database.execute(gone_query)} == all_ids - there
             database.execute("delete from suppliers")
-            for _, row in soft.rows.values():
-                values = (row["id"], row["updated_at"], row.get("name"), row.get(DELETED_AT))
+            for _, marked in soft.rows.values():
+                values = (
+                    marked["id"],
+                    marked["updated_at"],
+                    marked.get("name"),
+                    marked.get(DELETED_AT),
+                )
                 database.execute("insert into suppliers values (?, ?, ?, ?, null)", values)
             shown = {row[0] for row in database.execute(soft_query)}
             # a record that is there again with its old time stays marked, as the page says

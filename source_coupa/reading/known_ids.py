@@ -30,9 +30,10 @@ class Ids:
 
     @classmethod
     def of(cls, ids: Iterable[int]) -> Ids:
-        """Those ids, in whatever order they come."""
+        """Those ids, in whatever order they come; those below 1, which Coupa does not give, are
+        left out."""
         bounds = array("q")
-        for id_ in sorted(ids):
+        for id_ in sorted(id_ for id_ in ids if id_ > 0):
             if bounds and id_ <= bounds[-1]:
                 bounds[-1] = max(bounds[-1], id_ + 1)
             else:
@@ -57,6 +58,8 @@ class Ids:
             shift += 7
             if byte < 128:
                 at += step
+                if at >= 1 << 63:
+                    raise ValueError("no ids")
                 bounds.append(at)
                 step = shift = 0
         if shift or len(bounds) % 2:

@@ -138,7 +138,13 @@ class ListPlan:
         """
         for table in self.tables:
             known = table.known
-            if not every_days or known is None or known.ids is None or table.reads_all:
+            if not every_days or known is None or table.reads_all:
+                continue
+            if known.ids is None:
+                logger.warning(
+                    f"Stream {table.name}: its ids have too many gaps to be kept in the state, so "
+                    "deleted records are not looked for."
+                )
                 continue
             if not {UPDATED_AT, DELETED_AT} <= set(table.selected):
                 logger.warning(
