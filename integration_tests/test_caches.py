@@ -37,6 +37,8 @@ def nested(depth: int) -> Any:
 
 
 NOTES = {"id": INTEGER, "note": TEXT}
+DELETED_AT = "_ab_cdc_deleted_at"
+GONE = {**NOTES, DELETED_AT: TIME}
 NEWER = {"id": INTEGER, "order": TEXT, "user": OBJECT, "rate": NUMBER}
 
 TYPES = {
@@ -120,6 +122,19 @@ SCHEMAS = {
         batch(NOTES, {"id": 1, "note": "old"}, {"id": 2, "note": "old"}, {"id": 1, "note": "new"}),
         batch(NOTES, {"id": 2, "note": "newer"}, {"id": 3, "note": "old"}, {"id": 2, "note": None}),
     ),
+    "gone": (
+        batch(NOTES, {"id": 1, "note": "a"}, {"id": 2, "note": "b"}, {"id": 3, "note": "c"}),
+        batch(
+            GONE,
+            {"id": 1, "note": "new"},
+            {"id": 1, DELETED_AT: "2026-11-26T08:00:00Z"},
+            {"id": 2, DELETED_AT: "2026-11-26T08:00:00Z"},
+            {"id": 4, DELETED_AT: "2026-11-26T08:00:00Z"},
+            {"id": 5, DELETED_AT: "2026-11-26T08:00:00Z"},
+            {"id": 5, "note": "back"},
+        ),
+        batch(GONE, {"id": 2, "note": "back"}),
+    ),
     "newer": (
         batch({"id": INTEGER}, {"id": 1}, {"id": 2}),
         batch(NEWER, {"id": 2, "order": "007", "user": {"a": 1}, "rate": 0.12345678901234}),
@@ -175,6 +190,14 @@ def test_a_record_that_comes_twice_is_stored_once_as_it_came_last(stored: Stored
         {"id": 1, "note": "new"},
         {"id": 2, "note": None},
         {"id": 3, "note": "old"},
+    ]
+
+
+def test_a_row_whose_record_is_gone_is_deleted_until_it_comes_again(stored: Stored) -> None:
+    assert stored.rows("gone", "id, note") == [
+        {"id": 2, "note": "back"},
+        {"id": 3, "note": "c"},
+        {"id": 5, "note": "back"},
     ]
 
 

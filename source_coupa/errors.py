@@ -263,6 +263,17 @@ def cannot_be_had(resource: str, ids: Sequence[int]) -> AirbyteTracedException:
     )
 
 
+def too_many_gone(resource: str, known: int, absent: int) -> AirbyteTracedException:
+    """For a list that does not show most of what it has shown before."""
+    return config_error(
+        f"{absent:,} of the {known:,} records of /api/{resource} that earlier syncs have read are "
+        "not there any more. So many are seldom deleted at once, so nothing was marked as deleted. "
+        "Records were synced as always. If the OAuth client or its user may see less than before, "
+        "give the access back. If the records are deleted for good, clear the stream's data, or "
+        "refresh it and remove its records.",
+    )
+
+
 def left_out(resource: str) -> AirbyteTracedException:
     """For a record whose id alone comes."""
     return system_error(f"Coupa leaves it out of pages of /api/{resource}, and lists its id.")

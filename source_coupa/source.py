@@ -47,6 +47,7 @@ from source_coupa.protocol.heartbeat import every
 from source_coupa.protocol.state import AHEAD, bookmarks
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import PAGE_SIZE
+from source_coupa.reading.sweep import Sweep
 from source_coupa.streams import StreamRow, stream_rows
 from source_coupa.tables.discovery import look_at, with_columns
 from source_coupa.tables.fan_out import TICK, FanOut
@@ -202,8 +203,12 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             seconds=LOOK_SECONDS,
             parallel=PARALLEL_REQUESTS,
         )
+        marks_deleted = CoupaConfig.parse(self._config).deleted_records_every_days > 0
         return AirbyteCatalog(
-            streams=[with_columns(describe(stream), stream, seen) for stream in opened]
+            streams=[
+                with_columns(describe(stream), stream, seen, marks_deleted=marks_deleted)
+                for stream in opened
+            ]
         )
 
     def read(
@@ -239,7 +244,12 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             for message in _failed(errors.unknown_stream(name), name)
         ]
         self.resolved_manifest["streams"][:] = [
-            self._list_definition(list_plan, list_plan.selection(schemas)) for list_plan in plans
+            self._list_definition(
+                list_plan,
+                list_plan.selection(schemas),
+                list_plan.sweep(clock.now(), settings.deleted_records_every_days),
+            )
+            for list_plan in plans
         ]
         # the CDK logs lists as streams; the fan-out logs streams
         self.logger.setLevel(logging.WARNING)
@@ -285,7 +295,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         return super().streams(config)
 
     def _list_definition(
-        self, list_plan: ListPlan, selection: FieldSelection | None
+        self, list_plan: ListPlan, selection: FieldSelection | None, sweep: Sweep | None
     ) -> dict[str, Any]:
         """The manifest's definition of one of a list's streams, as the CDK is to read the list."""
         definition = self._definitions[list_plan.tables[0].name]
@@ -295,6 +305,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             "name": list_plan.name,
             "wanted": list_plan.wanted(),
             "selection": selection,
+            "sweep": sweep,
         }
         return {**whole, "name": list_plan.name, "retriever": retriever}
 

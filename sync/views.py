@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy
 
-from sync.caches.columns import column_of, is_amount, is_day, view_of
+from sync.caches.columns import DELETED_AT, column_of, is_amount, is_day, view_of
 from sync.changes import columns_of
 from sync.destinations import Destination
 
@@ -27,7 +27,7 @@ def make_view(
     amounts = {column_of(field) for field, each in properties.items() if is_amount(each)}
     shown = []
     for column, type in columns_of(connection, stream).items():
-        if column.startswith("_airbyte_"):
+        if column.startswith("_airbyte_") or column == DELETED_AT:
             continue
         if column in amounts and type in ("text", "varchar"):
             shown.append(f'{destination.decimal(column)} AS "{column}"')

@@ -464,6 +464,9 @@ def test_a_quick_run_gives_every_figure(tmp_path: Path) -> None:
     (killed,) = result["killed"]
     assert QUICK.killed_after[0] <= killed["before"] <= QUICK.killed.rows == killed["rows"]
     assert (killed["lost"], killed["unknown"]) == (0, 0)
+    (swept,) = result["sweep"]
+    assert swept["rows"] == QUICK.swept.rows
+    assert (swept["found"], swept["lost"]) == (swept["gone"], 0)
     whole, part = result["columns"]
     for read in (whole, part):
         assert (read["rows"], read["lost"], read["duplicated"]) == (QUICK.speed.rows, 0, 0)

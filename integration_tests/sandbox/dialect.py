@@ -58,6 +58,8 @@ class Dialect:
     """Order of a list call without `order_by`. Coupa documents ascending id."""
     id_filter: Play = "honoured"
     """`id[gt]` and the other range operators on id."""
+    id_list: Literal["honoured", "ignored", "refused", "first"] = "honoured"
+    """`id[in]`; "first" takes only the first of its ids."""
     updated_at_filter: Play = "honoured"
     blank_time: Play = "honoured"
     """`blank` on date-times, which Coupa's pages 0007 and 0014 tell in two ways."""

@@ -241,6 +241,8 @@ def _is_operator(parts: Sequence[str]) -> bool:
 def _play_of(condition: Condition, dialect: Dialect) -> Play:
     if condition.path == ("id",) and condition.operator in _RANGES:
         return dialect.id_filter
+    if condition.path == ("id",) and condition.operator == "in" and dialect.id_list != "first":
+        return dialect.id_list
     if condition.path == ("updated_at",) and dialect.updated_at_filter != "honoured":
         return dialect.updated_at_filter
     if condition.path in _TIMES and condition.operator == "blank":
@@ -378,7 +380,8 @@ def _row_test(condition: Condition, table: Table, dialect: Dialect) -> Callable[
             for second in row.blueprint.seconds_at(path, row.created, row.updated)
         )
     if condition.path == ("id",) and condition.operator in ("eq", "in"):
-        ids = {_whole(text, "id") for text in condition.wanted.split(",")}
+        texts = condition.wanted.split(",")
+        ids = {_whole(text, "id") for text in texts[: 1 if dialect.id_list == "first" else None]}
         return lambda row: row.id in ids
     return lambda row: _matches(json.loads(table.render(row)), condition, dialect)
 

@@ -211,7 +211,8 @@ class Life:
     """
 
     def __init__(self, scenario: Scenario, clock: Callable[[], datetime]) -> None:
-        kinds = ("inserts", "edits", "deletes", "late", "mass", "nulls", "future", "rows")
+        edits = ("inserts", "edits", "deletes", "late", "mass", "nulls", "future", "rows")
+        kinds = (*edits, "restores", "renumbers")
         self.changes = dict.fromkeys(kinds, 0)
         self.revocations = 0
         self.deleted: dict[str, set[int]] = {stream: set() for stream in scenario.rows}
@@ -242,6 +243,8 @@ class Life:
         """Inserts, edits and deletions while nothing reads."""
         rows = float(self._scenario.edits_rows)
         plan = EditPlan(inserts=1.0, edits=3.0, deletes=0.5, future=0.1, rows=rows)
+        if self._scenario.deleted_every:
+            plan = replace(plan, deletes=1.0, restores=0.5, renumbers=0.2)
         with self._lock:
             for _ in range(number):
                 self._change(sandbox, plan)
@@ -269,6 +272,15 @@ class Life:
             id = self._random.choice(ids)
             table.delete(id)
             self.deleted[stream].add(id)
+        elif kind == "renumbers":
+            id = self._random.choice(ids)
+            table.renumber(id)
+            self.deleted[stream].add(id)
+        elif kind == "restores":
+            if self.deleted[stream]:
+                id = self._random.choice(sorted(self.deleted[stream]))
+                table.restore(id, touch=True)
+                self.deleted[stream].discard(id)
         else:
             number = len(ids) // 3 + 1 if kind == "mass" else 1
             text = f"edit {sum(self.changes.values())}"

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from unittest.mock import patch
 
@@ -18,12 +19,13 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import RESOURCE_OF
 from source_coupa.config import CoupaConfig
-from source_coupa.reading import coupa_list, responses
+from source_coupa.reading import coupa_list, responses, sweep
 from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.filter_proof import FilterProof
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
+from source_coupa.reading.known_ids import Ids
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import Requests
@@ -282,6 +284,10 @@ def _given_up(self: Any, range_: IdRange, failure: Any) -> Iterable[Page]:
     raise failure.error
 
 
+def _gone_on_the_next_page(found: sweep.Sweep, seen: Ids, _: CoupaList) -> frozenset[int]:
+    return frozenset(found.known - Ids.of(islice(seen, PAGE_SIZE)))
+
+
 def _changing(target: Any, name: str, value: Any) -> Callable[[], AbstractContextManager[Any]]:
     return lambda: patch.object(target, name, value)
 
@@ -464,6 +470,17 @@ MUTANTS: Mapping[str, Mutant] = {
         "only the record that cannot be had is passed over",
         _changing(IdRange, "pass_over", _passed_over_in_silence),
         lambda s: _some(s) and _has_ill(s, heavy=False) and "fields" not in s.dialect,
+    ),
+    "one page of ids is all": Mutant(
+        "no row is deleted that Coupa still shows",
+        _changing(sweep, "_gone", _gone_on_the_next_page),
+        lambda s: (
+            bool(s.deleted_every)
+            and _is_incremental(s)
+            and any(count > 2 * PAGE_SIZE and name in s.streams for name, count in s.rows.items())
+            and not s.may_fail_for_good
+            and any(sync.pause_hours > 24 * s.deleted_every for sync in s.syncs[1:])
+        ),
     ),
     "a blip taken for a setting": Mutant(
         "what was fine before and fails once is asked for again",

@@ -76,10 +76,11 @@ class EditPlan:
 
     Attributes:
         chance: of a change before each answer; several follow one another with the same chance.
-        inserts, edits, deletes, late, mass, nulls, future, rows: weights. `late` adds a record
-            whose `updated_at` lies up to `late_hours` back, `mass` edits a third of a table in the
-            same second, `nulls` adds a record without times, `future` one dated ahead, `rows` edits
-            a row of a record and leaves the record as it is.
+        inserts, edits, deletes, late, mass, nulls, future, rows, restores, renumbers: weights.
+            `late` adds a record whose `updated_at` lies up to `late_hours` back, `mass` edits a
+            third of a table in the same second, `nulls` adds a record without times, `future` one
+            dated ahead, `rows` edits a row of a record and leaves the record as it is; `restores`
+            brings back one that was deleted, `renumbers` gives one another id.
         tick: the most seconds that pass before an answer.
     """
 
@@ -92,6 +93,8 @@ class EditPlan:
     nulls: float = 0.0
     future: float = 0.0
     rows: float = 0.0
+    restores: float = 0.0
+    renumbers: float = 0.0
     late_hours: float = 0.0
     tick: int = 1
 
@@ -158,6 +161,8 @@ class Scenario:
     syncs: tuple[SyncPlan, ...]
     record_bytes: int | None = None
     """Size of a record; None for small ones."""
+    deleted_every: int = 0
+    """Days after which deleted records are looked for; 0 for never."""
 
     @property
     def may_fail_for_good(self) -> bool:
@@ -257,6 +262,8 @@ def draw(seed: int, *, process_share: float = 0.05) -> Scenario:
         divides_early=random.random() < 0.5,
         marks_often=random.random() < 0.7,
         syncs=syncs,
+        # drawn by itself: all else stays what it was
+        deleted_every=Random(f"{seed}/deletions").choice((0, 0, 1, 30)),
     )
     return _with_edited_rows(Random(f"{seed}/rows"), scenario)
 

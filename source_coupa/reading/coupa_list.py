@@ -25,6 +25,7 @@ from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import (
     IDS_ALONE,
+    IDS_AND_TIMES,
     Fetched,
     Question,
     Requests,
@@ -65,7 +66,7 @@ class CoupaList:
         connection: sends requests to it.
         instance: what it shares with all other lists.
         selection: what part of the records is asked for; None for all of them.
-        ids_only: whether nothing but ids is wanted.
+        ids_only: whether nothing but ids is wanted, and update times where they are checked.
         shape: see `Shape`; such records are always asked for whole.
     """
 
@@ -108,6 +109,7 @@ class _Reading:
         self._requests = Requests(
             coupa_list.resource, coupa_list.connection, coupa_list.instance, coupa_list.shape
         )
+        self._requests.follows_a_pass = wanted.follows_a_pass
         self._is_shaped = coupa_list.shape is not None
         self._division = Division(
             resource=coupa_list.resource,
@@ -199,7 +201,9 @@ class _Reading:
             filter_ = self._watch.query(range_)
         query = {**self._order(), **filter_, "limit": str(size), **_above(range_.after)}
         if self._ids_only:
-            return {**query, **self._id_alone()}
+            id_alone = self._id_alone()
+            has_times = id_alone and self._wanted.checks_times
+            return {**query, **(IDS_AND_TIMES if has_times else id_alone)}
         return {**query, **(self._selection.query if self._selection is not None else {})}
 
     # --- Pages ---

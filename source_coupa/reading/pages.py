@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
 from source_coupa.reading.bookmark import IdSet
+from source_coupa.reading.known_ids import Ids
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.backpressure import Load
 
@@ -43,6 +46,7 @@ class Pass:
         missing: records that earlier syncs could not have.
         row_changes: records that are wanted because of changes in their rows; None if they are not
             looked for.
+        follows_a_pass: whether the list was read in this sync before.
     """
 
     since: datetime | None = None
@@ -54,6 +58,24 @@ class Pass:
     short_page: int | None = None
     missing: frozenset[int] = frozenset()
     row_changes: RowChanges | None = None
+    follows_a_pass: bool = False
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a sweep has shown, see `sweep`.
+
+    Attributes:
+        at: before its first request, by Coupa's clock.
+        seen: the ids that the list has.
+        gone: those that it does not have any more.
+        error: why it came to no end; then it has shown nothing.
+    """
+
+    at: datetime | None = None
+    seen: Ids = field(default_factory=Ids)
+    gone: frozenset[int] = frozenset()
+    error: AirbyteTracedException | None = None
 
 
 @dataclass
@@ -75,6 +97,9 @@ class Page:
         nulls_above: up to which id records without an update time have come; None on a page of
             others, and if they were not asked for.
         is_of_row_changes: whether the records come because of changes in their rows.
+        goes_on: whether the pass is complete, and a sweep of the list follows.
+        is_back: whether its records were gone, and are there again.
+        swept: how the sweep has ended.
     """
 
     records: list[JsonRecord] = field(default_factory=list)
@@ -89,3 +114,6 @@ class Page:
     short_page: int | None = None
     nulls_above: int | None = None
     is_of_row_changes: bool = False
+    goes_on: bool = False
+    is_back: bool = False
+    swept: Swept | None = None

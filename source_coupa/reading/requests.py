@@ -37,6 +37,9 @@ FIRST_BYTES = 8_000
 IDS_ALONE = {"fields": '["id"]'}
 """Asks for nothing but the ids of records."""
 
+IDS_AND_TIMES = {"fields": '["id","updated_at"]'}
+"""Asks for what the bound of update times is compared with besides."""
+
 Shape = Callable[[JsonRecord], JsonRecord]
 """Makes records with an `id` of those that Coupa prints without one."""
 
@@ -89,7 +92,7 @@ class Question:
     @property
     def asks_for_ids_alone(self) -> bool:
         """Whether whole records would do as well."""
-        return self.query.get("fields") == IDS_ALONE["fields"]
+        return self.query.get("fields") in (IDS_ALONE["fields"], IDS_AND_TIMES["fields"])
 
 
 class Requests:
@@ -97,6 +100,7 @@ class Requests:
 
     Attributes:
         began: before the first response, by Coupa's clock; None until it came.
+        follows_a_pass: whether the list was read in this sync before.
         record_bytes: what a record takes, as on the last page.
     """
 
@@ -116,12 +120,13 @@ class Requests:
         self._pending: dict[Future[Fetched], Question] = {}
         self._accepted: set[frozenset[str]] = set()
         self.began: datetime | None = None
+        self.follows_a_pass = False
         self.record_bytes = 0
 
     @property
     def has_answered(self) -> bool:
-        """Whether the list was fine in this pass."""
-        return self.began is not None
+        """Whether the list was fine in this sync."""
+        return self.began is not None or self.follows_a_pass
 
     @property
     def room(self) -> int:

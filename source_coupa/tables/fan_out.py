@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -33,11 +34,13 @@ from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_m
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
-from source_coupa.reading.bookmark import Bookmark, IdSet, PassMark
-from source_coupa.reading.pages import Page
+from source_coupa.reading.bookmark import Bookmark, IdSet, PassMark, text_of
+from source_coupa.reading.known_ids import Ids, KnownIds
+from source_coupa.reading.pages import Page, Swept
 from source_coupa.reading.responses import moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant
 from source_coupa.records.references import add_ids
+from source_coupa.tables.columns import DELETED_AT
 from source_coupa.tables.plan import ListPlan, Table
 from source_coupa.transport.clock import Clock
 from source_coupa.transport.scheduler import Traffic
@@ -47,6 +50,9 @@ PAGE = "page"
 
 PAGES_PER_STATE = 20
 """Pages from one state message of a table to the next: a sync that is killed repeats fewer."""
+
+CHARACTERS_PER_PAGE = 1_000
+"""Of the ids in a state: states take little of what pages take."""
 
 SECONDS_PER_STATE = 60.0
 """After which a state is printed although fewer pages came."""
@@ -74,6 +80,10 @@ class _Progress:
         self.missing = set(table.bookmark.missing)
         self._clock = clock
         self._state_at = clock.monotonic()
+        self._known = table.known
+        self._new_ids = array("q")
+        self._known_size = 0
+        self._complete: Bookmark | None = None
         self._start_over()
 
     def _start_over(self) -> None:
@@ -91,7 +101,7 @@ class _Progress:
     def wants(self, page: Page, record: JsonRecord, moment: datetime | None) -> bool:
         """Whether a record belongs to what this table has yet to get."""
         table = self.table
-        if table.stream.nested or record["id"] in self.missing:
+        if page.is_back or table.stream.nested or record["id"] in self.missing:
             return True
         if page.is_of_row_changes:
             bound = table.seen_until
@@ -109,6 +119,31 @@ class _Progress:
             self._has_nulls = self._has_nulls or not self.table.is_full_refresh
         elif self._newest_moment is None or moment > self._newest_moment:
             self._newest_moment, self._newest = moment, record[UPDATED_AT]
+
+    def note_row(self, record: JsonRecord, moment: datetime | None) -> None:
+        """Takes note of a record whose row was sent."""
+        known = self._known
+        if known is None or known.ids is None or (known.since is not None and moment is None):
+            return
+        self._new_ids.append(record["id"])
+        if moment is not None and (known.newest is None or moment > instant(known.newest)):
+            self._known = replace(known, newest=record[UPDATED_AT])
+
+    def known(self) -> KnownIds | None:
+        """The records that the table has."""
+        if self._known is not None and self._known.ids is not None and self._new_ids:
+            self._known = replace(self._known, ids=self._known.ids | Ids.of(self._new_ids))
+            self._new_ids = array("q")
+        return self._known
+
+    def turn_swept(self, swept: Swept) -> dict[str, Any]:
+        """Takes note of a sweep whose deletions were sent; gives the state."""
+        known = self.known()
+        assert known is not None
+        assert known.ids is not None
+        ids = known.ids if known.swept_at is not None else known.ids | swept.seen
+        self._known = replace(known, ids=ids - Ids.of(swept.gone), swept_at=swept.at)
+        return self.state() or {}
 
     def turn(self, page: Page) -> dict[str, Any] | None:
         """Takes note of a page whose rows were sent; gives the state that is due, if one is."""
@@ -130,7 +165,9 @@ class _Progress:
             self._nulls_sent = max(page.nulls_above, self._nulls_sent or 0)
             self._pages += 1
         now = self._clock.monotonic()
-        is_due = self._pages >= PAGES_PER_STATE or now - self._state_at >= SECONDS_PER_STATE
+        # ids that are spread unevenly make states long, which then are rarer
+        pages = max(PAGES_PER_STATE, self._known_size // CHARACTERS_PER_PAGE)
+        is_due = self._pages >= pages or now - self._state_at >= SECONDS_PER_STATE
         if not is_due or not self._pages:
             return None
         self._pages = 0
@@ -138,8 +175,10 @@ class _Progress:
         return self.state()
 
     def state(self) -> dict[str, Any] | None:
-        """The state of a pass that is under way; None if nothing is known yet."""
+        """The state of a pass; None if nothing is known yet."""
         table = self.table
+        if self._complete is not None:
+            return self._written(self._complete)
         if self._began is None:
             return None
         mark = PassMark(
@@ -153,7 +192,12 @@ class _Progress:
         bookmark = table.bookmark.but(
             nulls_above=self._nulls_sent, missing=frozenset(self.missing), under_way=mark
         )
-        return bookmark.to_state(table.cursor_field)
+        return self._written(bookmark)
+
+    def _written(self, bookmark: Bookmark) -> dict[str, Any]:
+        state = bookmark.but(known=self.known()).to_state(self.table.cursor_field)
+        self._known_size = len((state.get("known_ids") or {}).get("ids") or "")
+        return state
 
     def _final(self, page: Page) -> dict[str, Any]:
         table = self.table
@@ -171,7 +215,10 @@ class _Progress:
         if bookmark.updated_at is None and bookmark.nulls_above is None:
             # nothing was there to prove anything with
             bookmark = bookmark.but(highest_id=None)
-        return bookmark.to_state(table.cursor_field)
+        if self._known is not None and self._known.swept_at is None and table.reads_all:
+            self._known = replace(self._known, swept_at=self._began)
+        self._complete = bookmark
+        return self._written(bookmark)
 
     def _nulls_above(self, asked: int | None) -> int | None:
         """Up to which id records without an update time were sent: as far as they were asked for,
@@ -293,20 +340,51 @@ class FanOut:
         emitted_at = time.time_ns() // 1_000_000
         list_.note(page)
         live = list_.live()
+        if page.is_back:
+            live = [table for table in live if not table.table.is_full_refresh]
         for record in page.records:
             moment = self._moment(list_, record)
             for table in live:
                 if not table.has_failed and table.wants(page, record, moment):
                     yield from self._rows(table, record, emitted_at)
+                    table.note_row(record, moment)
                 if not page.is_of_row_changes:
                     table.note(record, moment)
-        for table in list_.live():
-            state = table.turn(page)
-            if state is not None:
-                yield _state(table.table.name, state)
+        if page.swept is not None:
+            yield from self._of_sweep(list_, page.swept, emitted_at)
+        elif not page.is_back:
+            for table in list_.live():
+                state = table.turn(page)
+                if state is not None:
+                    yield _state(table.table.name, state)
         if page.load is not None:
             page.load.release()
-        list_.is_complete = list_.is_complete or page.is_last
+        is_over = page.is_last and not page.goes_on
+        list_.is_complete = list_.is_complete or is_over or page.swept is not None
+
+    def _of_sweep(self, list_: _List, swept: Swept, emitted_at: int) -> Iterator[AirbyteMessage]:
+        """Marks what is gone as deleted, in the table that has the records of the list."""
+        for progress in list_.live():
+            name, known = progress.table.name, progress.known()
+            if known is None:
+                continue
+            if swept.error is not None or swept.at is None:
+                progress.has_failed = True
+                if swept.error is not None:
+                    yield swept.error.as_airbyte_message(StreamDescriptor(name=name))
+                continue
+            at = text_of(swept.at)
+            # the latest update time wins in the destination, even one that is yet to come
+            is_later = known.newest is not None and instant(known.newest) > swept.at
+            time_ = known.newest if is_later else at
+            for id_ in sorted(swept.gone):
+                row = {"id": id_, UPDATED_AT: time_, DELETED_AT: at}
+                yield from self._row(progress, row, emitted_at)
+            logger.info(
+                f"Stream {name}: {len(swept.seen):,} ids compared, {len(swept.gone):,} records are "
+                "gone."
+            )
+            yield _state(name, progress.turn_swept(swept))
 
     def _moment(self, list_: _List, record: JsonRecord) -> datetime | None:
         if not list_.has_times:
@@ -328,14 +406,18 @@ class FanOut:
             yield error.as_airbyte_message(StreamDescriptor(name=table.name))
             return
         for row in rows:
-            if not progress.rows:
-                yield _status(table.name, AirbyteStreamStatus.RUNNING)
-            progress.rows += 1
             add_ids(row, table.references)
-            data = AirbyteRecordMessage(
-                stream=table.name, data=table.columns.of(row), emitted_at=emitted_at
-            )
-            yield AirbyteMessage(type=Type.RECORD, record=data)
+            yield from self._row(progress, table.columns.of(row), emitted_at)
+
+    def _row(
+        self, progress: _Progress, row: JsonRecord, emitted_at: int
+    ) -> Iterator[AirbyteMessage]:
+        name = progress.table.name
+        if not progress.rows:
+            yield _status(name, AirbyteStreamStatus.RUNNING)
+        progress.rows += 1
+        data = AirbyteRecordMessage(stream=name, data=row, emitted_at=emitted_at)
+        yield AirbyteMessage(type=Type.RECORD, record=data)
 
     def _of_status(self, list_: _List, status: AirbyteStreamStatus) -> Iterator[AirbyteMessage]:
         if status == AirbyteStreamStatus.RUNNING:
