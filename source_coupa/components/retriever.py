@@ -71,7 +71,7 @@ class KeysetRetriever(Retriever):
             AirbyteTracedException: if anything could be missing; nothing is skipped.
         """
         try:
-            for page in self._pages(self.wanted or Pass()):
+            for page in self._pages(self.wanted or Pass(), records_schema):
                 page.records = [
                     dict(record)
                     for record in self.record_selector.filter_and_transform(
@@ -82,7 +82,7 @@ class KeysetRetriever(Retriever):
         except RecursionError:
             raise errors.too_deep(self._resource) from None
 
-    def _pages(self, wanted: Pass) -> Iterable[Page]:
+    def _pages(self, wanted: Pass, schema: Mapping[str, Any]) -> Iterable[Page]:
         return self._list(self.requester, self.selection).read(wanted)
 
     def _list(

@@ -75,6 +75,10 @@ class CoupaList:
         selection: what part of the records is asked for; None for all of them.
         ids_only: whether nothing but ids is wanted.
         shape: see `Shape`; such records are always asked for whole.
+
+    Attributes:
+        fields: a query parameter that says what of the records is wanted, beyond ids; None if the
+            selection does.
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class CoupaList:
         self.selection = selection if shape is None else None
         self.ids_only = ids_only
         self.shape = shape
+        self.fields: Mapping[str, str] | None = None
 
     def read(self, wanted: Pass) -> Iterator[Page]:
         """Yields pages as they arrive, each record once; the last one says that it is the last.
@@ -116,6 +121,7 @@ class _Reading:
         self._capabilities = coupa_list.capabilities
         self._selection = coupa_list.selection
         self._ids_only = coupa_list.ids_only
+        self._fields = coupa_list.fields
         self._wanted = wanted
         self._requests = Requests(
             coupa_list.resource,
@@ -200,6 +206,8 @@ class _Reading:
     def _page_query(self, range_: IdRange, size: int) -> dict[str, str]:
         filter_ = self._bound() if range_.nulls is None else range_.nulls
         query = {**self._order(), **filter_, "limit": str(size), **_above(range_.after)}
+        if self._fields is not None:
+            return {**query, **self._fields}
         if self._ids_only:
             return {**query, **self._id_alone()}
         return {**query, **(self._selection.query if self._selection is not None else {})}
