@@ -30,7 +30,6 @@ from airbyte_cdk.test.models.outcome import ExpectedOutcome
 from airbyte_cdk.test.state_builder import StateBuilder
 
 from source_coupa import SourceCoupa
-from source_coupa.components.retriever import shared_capabilities
 from source_coupa.config import SANDBOX_VARIABLE
 from source_coupa.oauth import shared_store
 from source_coupa.run import command
@@ -54,7 +53,6 @@ RESOURCE_OF = {
 def forget_shared_parts() -> None:
     """Makes the next command in this process begin as a new process would."""
     shared_store.cache_clear()
-    shared_capabilities.cache_clear()
     instance_of.cache_clear()
 
 

@@ -304,7 +304,8 @@ def test_read_survives_what_passes_by(sandbox: Sandbox, waits: Waits, name: str)
 
 def test_read_waits_as_long_as_retry_after_says(sandbox: Sandbox, waits: Waits) -> None:
     sandbox.faults.add(answer(503, "html", retry_after=77, times=1, resource="users"))
-    assert run_read(sandbox, ["users"], start_date=START_DATE).errors == []
+    # alone, as small requests beside the pages may fail without harm
+    assert run_read(sandbox, ["users"], start_date=START_DATE, num_workers=2).errors == []
     assert any(77 <= seconds <= 79 for seconds in waits.slept)
 
 

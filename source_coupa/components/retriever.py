@@ -4,7 +4,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
-from functools import lru_cache
 from typing import Any
 
 from airbyte_cdk.sources.declarative.extractors.record_selector import RecordSelector
@@ -15,7 +14,6 @@ from airbyte_cdk.sources.types import Config, StreamSlice
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
-from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.pages import Page, Pass
@@ -26,12 +24,6 @@ from source_coupa.transport.instance import instance_of
 
 SHAPES = {"revision": flat_revision}
 """What lists need whose records do not have an id of their own where others have it."""
-
-
-@lru_cache(maxsize=8)
-def shared_capabilities(config: CoupaConfig) -> Capabilities:
-    """What all lists of the process have learned about the instance."""
-    return Capabilities()
 
 
 @dataclass
@@ -92,13 +84,10 @@ class KeysetRetriever(Retriever):
         *,
         ids_only: bool = False,
     ) -> CoupaList:
-        instance = instance_of(self._settings)
         return CoupaList(
             resource=self._resource,
             connection=self._connection(requester),
-            scheduler=instance.scheduler,
-            breaker=instance.breaker,
-            capabilities=shared_capabilities(self._settings),
+            instance=instance_of(self._settings),
             selection=selection,
             ids_only=ids_only,
             shape=self._shape,

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime, timedelta, timezone
 from functools import partial
 
 from source_coupa import errors
 from source_coupa.reading.bookmark import text_of
-from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.division import Division
 from source_coupa.reading.field_selection import FieldSelection
+from source_coupa.reading.filter_proof import TICK, FilterProof
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
@@ -32,9 +31,8 @@ from source_coupa.reading.requests import (
 )
 from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
-from source_coupa.transport.circuit_breaker import CircuitBreaker
 from source_coupa.transport.connection import LARGEST_RECORD, Connection, RequestFailedError
-from source_coupa.transport.scheduler import Scheduler
+from source_coupa.transport.instance import Instance
 
 logger = logging.getLogger("airbyte")
 
@@ -50,16 +48,6 @@ TARGET_BYTES = 4_000_000
 SOON = 1.0
 """Seconds until fewer records are asked for, where the host is known to be up."""
 
-TICK = timedelta(seconds=1)
-"""Coupa prints times to the second; a rounded one may lie this far before its bound."""
-
-_EARLIEST = datetime(1900, 1, 1, tzinfo=timezone.utc)
-_LATEST = datetime(9000, 1, 1, tzinfo=timezone.utc)
-"""Times beyond these cannot be reckoned with in every zone, and prove no filter."""
-
-MOST_PROOFS = 5
-"""Attempts to prove the filter on records that are edited meanwhile."""
-
 _BLANK = {f"{UPDATED_AT}[blank]": "true"}
 
 
@@ -69,9 +57,7 @@ class CoupaList:
     Args:
         resource: its name under /api/, for messages.
         connection: sends requests to it.
-        scheduler: decides when.
-        breaker: knows whether the host is down.
-        capabilities: what is known of the instance.
+        instance: what it shares with all other lists.
         selection: what part of the records is asked for; None for all of them.
         ids_only: whether nothing but ids is wanted.
         shape: see `Shape`; such records are always asked for whole.
@@ -86,18 +72,14 @@ class CoupaList:
         *,
         resource: str,
         connection: Connection,
-        scheduler: Scheduler,
-        breaker: CircuitBreaker,
-        capabilities: Capabilities,
+        instance: Instance,
         selection: FieldSelection | None = None,
         ids_only: bool = False,
         shape: Shape | None = None,
     ) -> None:
         self.resource = resource
         self.connection = connection
-        self.scheduler = scheduler
-        self.breaker = breaker
-        self.capabilities = capabilities
+        self.instance = instance
         self.selection = selection if shape is None else None
         self.ids_only = ids_only
         self.shape = shape
@@ -109,7 +91,7 @@ class CoupaList:
         Raises:
             AirbyteTracedException: if the list cannot be read, or if records could be missed.
         """
-        with self.scheduler.open():
+        with self.instance.scheduler.open():
             yield from _Reading(self, wanted).pages()
 
 
@@ -118,18 +100,13 @@ class _Reading:
 
     def __init__(self, coupa_list: CoupaList, wanted: Pass) -> None:
         self._resource = coupa_list.resource
-        self._capabilities = coupa_list.capabilities
+        self._capabilities = coupa_list.instance.capabilities
         self._selection = coupa_list.selection
         self._ids_only = coupa_list.ids_only
         self._fields = coupa_list.fields
         self._wanted = wanted
         self._requests = Requests(
-            coupa_list.resource,
-            coupa_list.connection,
-            coupa_list.scheduler,
-            coupa_list.breaker,
-            coupa_list.capabilities,
-            coupa_list.shape,
+            coupa_list.resource, coupa_list.connection, coupa_list.instance, coupa_list.shape
         )
         self._is_shaped = coupa_list.shape is not None
         self._division = Division(
@@ -142,7 +119,12 @@ class _Reading:
         self._is_filtered = wanted.since is not None
         self._refused: list[tuple[bool, bool]] = []
         self._has_seen_times = not wanted.checks_times
-        self._proves_filter = wanted.proves_filter and wanted.checks_times
+        self._proof = FilterProof(
+            coupa_list.resource,
+            self._requests,
+            id_alone=self._id_alone,
+            is_wanted=wanted.proves_filter and wanted.checks_times,
+        )
         self._has_pages = False
         self._nulls_above: int | None = None
         self._missing = len(wanted.missing)
@@ -152,9 +134,9 @@ class _Reading:
         try:
             self._begin()
             yield from self._requests.pages(self._division.cut_where_readers_are_idle)
-            if self._proves_filter and len(self._wanted.done):
+            if self._proof.is_wanted and len(self._wanted.done):
                 # an earlier sync read the records, and ended before the filter was proved
-                self._ask_for_proof()
+                self._proof.ask_for_records(self._order(descending=True))
                 yield from self._requests.pages(lambda: None)
         finally:
             self._requests.drop()
@@ -302,7 +284,7 @@ class _Reading:
                 raise errors.trimmed(self._resource, UPDATED_AT)
             self._has_seen_times = True
         earliest = wanted.since - TICK if self._is_filtered and wanted.since is not None else None
-        if earliest is None and not self._proves_filter:
+        if earliest is None and not self._proof.is_wanted:
             return
         for record in page:
             moment = moment_of(self._resource, record)
@@ -310,66 +292,7 @@ class _Reading:
                 continue
             if earliest is not None and moment < earliest:
                 raise errors.filter_ignored(self._resource, f"id {record['id']}: {moment}")
-            if self._proves_filter and _EARLIEST < moment < _LATEST:
-                self._proves_filter = False
-                self._prove_filter(record["id"], moment, MOST_PROOFS)
-
-    def _ask_for_proof(self) -> None:
-        query = {**self._order(descending=True), "limit": "10"}
-        self._requests.ask(
-            Question(query, self._on_records_to_prove, self._on_no_proof, records=10)
-        )
-
-    def _on_records_to_prove(self, fetched: Fetched) -> Iterable[Page]:
-        fetched.load.release()
-        for record in fetched.records:
-            moment = moment_of(self._resource, record)
-            if self._proves_filter and moment is not None and _EARLIEST < moment < _LATEST:
-                self._proves_filter = False
-                self._prove_filter(record["id"], moment, MOST_PROOFS)
-        return ()
-
-    def _prove_filter(self, id_: int, moment: datetime, attempts: int) -> None:
-        """A record has to come back for its own second: else filters are read in another zone."""
-        second = {
-            "id": str(id_),
-            f"{UPDATED_AT}[gt_or_eq]": text_of(moment),
-            f"{UPDATED_AT}[lt]": text_of(moment + TICK),
-            "limit": "1",
-            **self._id_alone(),
-        }
-        on_answer = partial(self._on_proof, id_, moment, attempts)
-        self._requests.ask(Question(second, on_answer, self._on_no_proof))
-
-    def _on_proof(
-        self, id_: int, moment: datetime, attempts: int, fetched: Fetched
-    ) -> Iterable[Page]:
-        fetched.load.release()
-        if not any(record.get("id") == id_ for record in fetched.records):
-            # it may have been edited in between
-            on_answer = partial(self._on_second_look, moment, attempts)
-            query = {"id": str(id_), "limit": "1"}
-            self._requests.ask(Question(query, on_answer, self._on_no_proof))
-        return ()
-
-    def _on_second_look(self, before: datetime, attempts: int, fetched: Fetched) -> Iterable[Page]:
-        fetched.load.release()
-        for record in fetched.records:
-            moment = moment_of(self._resource, record)
-            if moment is None:
-                continue
-            if moment == before or attempts == 1:
-                raise errors.filter_in_another_zone(self._resource)
-            self._prove_filter(record["id"], moment, attempts - 1)
-            return ()
-        self._proves_filter = True
-        return ()
-
-    def _on_no_proof(self, question: Question, failure: Exception) -> Iterable[Page]:
-        if not isinstance(failure, QueryRefusedError):
-            return self._requests.retry(question, failure)
-        logger.info(f"{self._resource}: the filter on {UPDATED_AT} cannot be proved: {failure}")
-        return ()
+            self._proof.offer(record["id"], moment)
 
     # --- Pages that fail ---
 
@@ -433,7 +356,7 @@ class _Reading:
                 raise errors.refused_query(self._resource, str(refused))
             self._capabilities.takes_order_by, self._is_filtered = left[0]
             if not self._is_filtered and is_filtered:
-                self._proves_filter = False
+                self._proof.is_wanted = False
                 logger.info(
                     f"{self._resource}: Coupa refuses the filter on {UPDATED_AT}, reading the "
                     f"whole list and comparing here: {refused}"
@@ -518,7 +441,14 @@ class _Reading:
             self._nulls_above = range_.after
         if not self._lengths.is_last(len(page), size):
             self._ask_for_page(range_)
-        return [Page(records=nulls, began=self._requests.began, load=fetched.load)]
+        return [
+            Page(
+                records=nulls,
+                began=self._requests.began,
+                load=fetched.load,
+                nulls_above=self._nulls_above,
+            )
+        ]
 
     def _on_refused_nulls(self, range_: IdRange, variant: tuple[bool, bool]) -> Iterable[Page]:
         takes_order_by = self._capabilities.takes_order_by

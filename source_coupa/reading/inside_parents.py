@@ -15,7 +15,6 @@ from typing import Any
 
 from source_coupa.reading.field_selection import (
     ALL_CUSTOM_FIELDS,
-    LONGEST_QUERY,
     are_same,
     paths_of,
 )
@@ -75,12 +74,11 @@ class InsideParents:
         fields = ["id", {self.name: self._inner}]
         return {"fields": json.dumps(fields, separators=(",", ":"))}
 
-    def ask_by_names(self) -> bool:
-        """Asks for the list by the names of all fields that are declared or were seen, where it
-        does not come as a whole. False if that makes the query too long."""
-        shape: _Shape = {key: self._seen.get(key, {}) for key in [*self._declared, *self._seen]}
+    def ask_by_names(self) -> None:
+        """Asks for the list by the names of all fields that are declared or were seen, for where it
+        does not come as a whole."""
+        shape = {key: self._seen.get(key, {}) for key in [*self._declared, *self._seen]}
         self._inner = _fields_of(shape, self._objects)
-        return len(self.query["fields"]) <= LONGEST_QUERY
 
     def rows_of(self, parent: JsonRecord) -> list[JsonRecord] | None:
         """The rows inside of a parent in order of their ids; None if it holds no such list."""

@@ -15,6 +15,7 @@ from functools import partial
 from source_coupa import errors
 from source_coupa.reading.bookmark import IdSet
 from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, CoupaList
+from source_coupa.reading.field_selection import LONGEST_QUERY
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 from source_coupa.reading.inside_parents import InsideParents
 from source_coupa.reading.page_lengths import PageLengths
@@ -105,9 +106,7 @@ class NestedLists:
         self._connect = connect
         self._inside = inside
         self._lengths = PageLengths(None, learns=True)
-        self._questions = Requests(
-            path, parents.connection, parents.scheduler, parents.breaker, parents.capabilities
-        )
+        self._questions = Requests(path, parents.connection, parents.instance)
         self._answers = 0
         self._missing = 0
 
@@ -118,7 +117,7 @@ class NestedLists:
             AirbyteTracedException: if the lists cannot be read.
         """
         self._answers = len(wanted.done)
-        with self._parents.scheduler.open():
+        with self._parents.instance.scheduler.open():
             try:
                 yield from self._read(wanted)
             finally:
@@ -216,31 +215,34 @@ class NestedLists:
         yield from self._questions.pages(lambda: None)
 
     def _prove(self, inside: InsideParents, wanted: Pass) -> Generator[Page, None, bool]:
-        """Whether some lists are the same inside of their parents, as a whole or else by the names
-        of their fields."""
+        """Whether some lists are the same inside of their parents: asked for as a whole, or by the
+        names of their fields, in the end with those that were seen meanwhile."""
+        if not wanted.done.gaps() or not self._parents.instance.capabilities.selects_fields:
+            return False
         reason = "none of them was seen inside of a parent"
-        is_worth_it = bool(wanted.done.gaps()) and self._parents.capabilities.selects_fields
-        for has_names in (False, True) if is_worth_it else ():
-            if has_names and not inside.ask_by_names():
-                break
+        known = ""
+        while known != (known := inside.query["fields"]) and len(known) <= LONGEST_QUERY:
             # parents with a list that is not empty, where Coupa filters by that
             for filter_ in ({f"{inside.name}[id][gt]": "0"}, {}):
                 lists = yield from self._newest_lists(inside, filter_)
-                longest_first = sorted(lists, key=lambda id_: -len(lists[id_]))
-                group = _Group(None, len(longest_first))
-                for id_ in longest_first[:FIRST_PROOFS]:
-                    self._ask(_Parent(id_, IdRange(0), group, inside=lists[id_]))
                 try:
-                    yield from self._questions.pages(lambda: None)
+                    yield from self._prove_lists(lists)
                 except _DifferentError as difference:
                     self._questions.drop()
                     reason = str(difference)
                     break
                 if inside.is_proved:
                     return True
-        if is_worth_it:
-            logger.info(f"{self._path}: each list costs a request, {reason}.")
+            inside.ask_by_names()
+        logger.info(f"{self._path}: each list costs a request, {reason}.")
         return False
+
+    def _prove_lists(self, lists: Mapping[int, list[JsonRecord]]) -> Iterator[Page]:
+        longest_first = sorted(lists, key=lambda id_: -len(lists[id_]))[:FIRST_PROOFS]
+        group = _Group(None, len(longest_first))
+        for id_ in longest_first:
+            self._ask(_Parent(id_, IdRange(0), group, inside=lists[id_]))
+        return self._questions.pages(lambda: None)
 
     def _newest_lists(
         self, inside: InsideParents, filter_: Mapping[str, str]
@@ -308,7 +310,7 @@ class NestedLists:
     # --- One list ---
 
     def _order(self, *, descending: bool = False) -> dict[str, str]:
-        if not self._parents.capabilities.takes_order_by:
+        if not self._parents.instance.capabilities.takes_order_by:
             return {}
         return {"order_by": "id", "dir": "desc" if descending else "asc"}
 

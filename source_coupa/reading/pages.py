@@ -52,7 +52,8 @@ class Page:
         starts_over: whether what came so far was not whole, and everything comes again.
         is_last: whether the pass is complete.
         short_page: as in `Pass`, as it is known at the end.
-        nulls_above: likewise; None if they were not asked for.
+        nulls_above: up to which id records without an update time have come; None on a page of
+            others, and if they were not asked for.
     """
 
     records: list[JsonRecord] = field(default_factory=list)

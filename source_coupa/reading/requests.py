@@ -10,14 +10,12 @@ from datetime import datetime
 from functools import partial
 
 from source_coupa import errors
-from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.pages import Page
 from source_coupa.reading.responses import QueryRefusedError, records_of
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.backpressure import Load
-from source_coupa.transport.circuit_breaker import CircuitBreaker
 from source_coupa.transport.connection import Connection, RequestFailedError
-from source_coupa.transport.scheduler import Scheduler
+from source_coupa.transport.instance import Instance
 
 logger = logging.getLogger("airbyte")
 
@@ -27,6 +25,9 @@ MOST_FAILURES = 8
 MOST_REFUSED_TOKENS = 3
 """How often a request is sent again after 401: a token that is some seconds old may need some more
 before Coupa accepts it (page 0018)."""
+
+MOST_REFUSALS = 2
+"""How often a query of a new kind is sent again after 400, to a list that has been fine so far."""
 
 LONGEST_WAIT = 600.0
 """Seconds; a Retry-After beyond it ends the list, the next sync goes on from its state."""
@@ -74,6 +75,7 @@ class Question:
         failures: so far.
         refused_tokens: failures that were 401.
         answers_before: how many responses the host had given when it was sent.
+        proves_no_selection: whether it was refused with `fields`, and is sent without.
     """
 
     query: Mapping[str, str]
@@ -84,6 +86,7 @@ class Question:
     failures: int = 0
     refused_tokens: int = 0
     answers_before: int = 0
+    proves_no_selection: bool = False
 
     @property
     def asks_for_ids_alone(self) -> bool:
@@ -103,16 +106,14 @@ class Requests:
         self,
         resource: str,
         connection: Connection,
-        scheduler: Scheduler,
-        breaker: CircuitBreaker,
-        capabilities: Capabilities,
+        instance: Instance,
         shape: Shape | None = None,
     ) -> None:
         self._resource = resource
         self._connection = connection
-        self._scheduler = scheduler
-        self._breaker = breaker
-        self._capabilities = capabilities
+        self._scheduler = instance.scheduler
+        self._breaker = instance.breaker
+        self._capabilities = instance.capabilities
         self._shape = shape
         self._pending: dict[Future[Fetched], Question] = {}
         self._accepted: set[frozenset[str]] = set()
@@ -180,7 +181,8 @@ class Requests:
         """
         if isinstance(failure, QueryRefusedError):
             error = errors.refused_query(self._resource, str(failure))
-            if frozenset(question.query) not in self._accepted:
+            is_new = frozenset(question.query) not in self._accepted
+            if is_new and (not self.has_answered or question.failures >= MOST_REFUSALS):
                 raise error
             failure = RequestFailedError(error, is_final=True)
         if not isinstance(failure, RequestFailedError):
@@ -196,12 +198,7 @@ class Requests:
         if question.failures > MOST_FAILURES or self._breaker.is_open:
             self._breaker.gave_up(self._resource)
             raise failure.error
-        seconds = float(2**question.failures)
-        if failure.wait is not None:
-            # where it asks for a second or none each time, all attempts would be over at once
-            seconds = max(failure.wait, seconds / 4)
-        if failure.is_limit:
-            self._scheduler.pause(seconds)
+        seconds = _pause(failure, question.failures)
         logger.info(
             f"{self._resource}: attempt {question.failures} of {MOST_FAILURES + 1} failed, trying "
             f"again in {seconds:.0f} s. {failure.error.message}"
@@ -225,15 +222,29 @@ class Requests:
         try:
             fetched = future.result()
         except (RequestFailedError, QueryRefusedError) as failure:
+            if isinstance(failure, RequestFailedError) and failure.is_limit:
+                self._scheduler.pause(min(_pause(failure, question.failures + 1), LONGEST_WAIT))
             if isinstance(failure, QueryRefusedError) and question.asks_for_ids_alone:
-                self._capabilities.selects_fields = False
+                # unless something else in the query is at fault
+                question.proves_no_selection = True
                 question.query = {k: v for k, v in question.query.items() if k != "fields"}
                 self.ask(question)
                 return ()
             return question.on_failure(question, failure)
+        if question.proves_no_selection:
+            self._capabilities.selects_fields = False
         self._accepted.add(frozenset(question.query))
         self.began = self.began or fetched.began
         return question.on_answer(fetched)
+
+
+def _pause(failure: RequestFailedError, failures: int) -> float:
+    """Seconds until a request is sent again that has failed so many times."""
+    seconds = float(2**failures)
+    if failure.wait is None:
+        return seconds
+    # where it asks for a second or none each time, all attempts would be over at once
+    return max(failure.wait, seconds / 4)
 
 
 def _release(future: Future[Fetched]) -> None:

@@ -80,6 +80,7 @@ class _Progress:
         self._highest = self.table.bookmark.highest_id or 0
         self._has_nulls = bool(mark and mark.has_nulls)
         self._has_nulls = self._has_nulls or self.table.bookmark.nulls_above is not None
+        self._nulls_sent = self.table.bookmark.nulls_above
         self._pages = 0
 
     def wants(self, page: Page, record: JsonRecord, moment: datetime | None) -> bool:
@@ -120,6 +121,9 @@ class _Progress:
         if page.covers is not None:
             self._sent.add(*page.covers)
             self._pages += 1
+        if page.nulls_above is not None:
+            self._nulls_sent = max(page.nulls_above, self._nulls_sent or 0)
+            self._pages += 1
         now = self._clock.monotonic()
         is_due = self._pages >= PAGES_PER_STATE or now - self._state_at >= SECONDS_PER_STATE
         if not is_due or not self._pages:
@@ -141,7 +145,9 @@ class _Progress:
             has_nulls=self._has_nulls,
             is_full_refresh=table.is_full_refresh,
         )
-        bookmark = table.bookmark.but(missing=frozenset(self.missing), under_way=mark)
+        bookmark = table.bookmark.but(
+            nulls_above=self._nulls_sent, missing=frozenset(self.missing), under_way=mark
+        )
         return bookmark.to_state(table.cursor_field)
 
     def _final(self, page: Page) -> dict[str, Any]:

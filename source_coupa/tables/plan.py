@@ -91,12 +91,14 @@ class ListPlan:
         bookmarks = [table.bookmark for table in self.tables]
         is_known = all(bookmark.highest_id is not None for bookmark in bookmarks)
         nulls = [b.nulls_above for b in bookmarks if b.nulls_above is not None]
+        if any(b.nulls_above is None and b.highest_id is None for b in bookmarks):
+            nulls = []
         short_pages = {bookmark.short_page for bookmark in bookmarks}
         needs_times = any(table.needs_times for table in self.tables)
         return Pass(
             since=None if None in bounds else min(bound for bound in bounds if bound is not None),
             done=done,
-            nulls_above=min(nulls) if nulls and is_known else None,
+            nulls_above=min(nulls, default=None),
             asks_for_nulls=not is_known,
             proves_filter=needs_times and not is_known,
             checks_times=needs_times,

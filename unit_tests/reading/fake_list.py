@@ -12,16 +12,14 @@ from typing import Any
 import orjson
 
 from source_coupa import errors
-from source_coupa.reading.capabilities import Capabilities
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.records.fields import instant
-from source_coupa.transport.backpressure import Backpressure, Load
-from source_coupa.transport.circuit_breaker import CircuitBreaker
+from source_coupa.transport.backpressure import Load
 from source_coupa.transport.clock import Clock
 from source_coupa.transport.connection import RequestFailedError, Response
-from source_coupa.transport.scheduler import Scheduler
+from source_coupa.transport.instance import Instance
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 Record = dict[str, Any]
@@ -34,11 +32,17 @@ def record(id_: int, updated_at: str | None = "2026-01-01T00:00:00Z", **fields: 
 
 
 def failure(
-    *, is_final: bool = False, too_large: int = 0, wait: float | None = None
+    *,
+    is_final: bool = False,
+    is_limit: bool = False,
+    too_large: int = 0,
+    wait: float | None = None,
 ) -> RequestFailedError:
     """As if Coupa had answered 503, or 403 if it is final."""
     error = errors.config_error("refused") if is_final else errors.transient_error("not available")
-    return RequestFailedError(error, is_final=is_final, too_large=too_large, wait=wait)
+    return RequestFailedError(
+        error, is_final=is_final, is_limit=is_limit, too_large=too_large, wait=wait
+    )
 
 
 class InstantClock(Clock):
@@ -72,6 +76,8 @@ class FakeList:
         before: called with each query before it is answered; may raise or change records.
         refuses: parameters that are answered with 400.
         ignores: parameters that are passed over.
+        associations: what comes for `fields` that name one with what is wanted of it, made of the
+            record's id and these fields.
         zone: hours by which filter times are misread.
         queries: all that came.
     """
@@ -81,6 +87,7 @@ class FakeList:
     before: Callable[[Query], None] = lambda _: None
     refuses: Sequence[str] = ()
     ignores: Sequence[str] = ()
+    associations: Mapping[str, Callable[[int, list[Any]], Any]] = field(default_factory=dict)
     zone: float = 0.0
     hidden: Sequence[int] = ()
     queries: list[Query] = field(default_factory=list)
@@ -107,12 +114,18 @@ class FakeList:
         rows = rows[start : start + min(int(query.get("limit", "50")), self.cap)]
         rows = [row for row in rows if row["id"] not in self.hidden]
         if "fields" in query:
-            names = {
-                name if isinstance(name, str) else next(iter(name))
-                for name in json.loads(query["fields"])
-            }
+            fields: dict[str, list[Any]] = {}
+            for name in json.loads(query["fields"]):
+                fields |= {name: []} if isinstance(name, str) else name
             return [
-                {key: value for key, value in row.items() if key.replace("-", "_") in names}
+                {
+                    **{key: value for key, value in row.items() if key.replace("-", "_") in fields},
+                    **{
+                        name: make(row["id"], fields[name])
+                        for name, make in self.associations.items()
+                        if name in fields
+                    },
+                }
                 for row in rows
             ]
         return rows
@@ -144,22 +157,16 @@ class Reader:
     selection: FieldSelection | None = None
     useful: int = 1
     clock: InstantClock = field(default_factory=InstantClock)
-    capabilities: Capabilities = field(default_factory=Capabilities)
-    breaker: CircuitBreaker = field(default_factory=CircuitBreaker)
+
+    def __post_init__(self) -> None:
+        self.instance = Instance(self.clock, max_workers=self.useful, requests_per_second=1_000)
 
     def coupa_list(self, *, ids_only: bool = False) -> CoupaList:
         """The list."""
         return CoupaList(
             resource="things",
             connection=self.source,
-            scheduler=Scheduler(
-                max_workers=self.useful,
-                requests_per_second=1_000,
-                clock=self.clock,
-                backpressure=Backpressure(),
-            ),
-            breaker=self.breaker,
-            capabilities=self.capabilities,
+            instance=self.instance,
             selection=self.selection,
             ids_only=ids_only,
         )

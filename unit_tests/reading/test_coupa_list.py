@@ -198,13 +198,49 @@ def test_what_is_refused_in_any_case_is_reported_in_coupas_words() -> None:
         Reader(source).pages(Pass(since=SINCE))
 
 
-def test_an_id_filter_that_is_refused_is_reported_at_once() -> None:
+def test_an_id_filter_that_is_refused_is_reported_soon() -> None:
     source = of_ids(range(1, 301))
     source.refuses = ["id[gt]"]
     reader = Reader(source)
     with pytest.raises(AirbyteTracedException, match="not supported"):
         reader.pages()
-    assert reader.clock.waited == []
+    assert reader.clock.waited == [2, 4]
+
+
+def test_a_kind_of_query_that_is_refused_once_is_sent_again() -> None:
+    source = of_ids(range(1, 301))
+    refused: list[Query] = []
+
+    def refuse_once(query: Query) -> None:
+        source.refuses = ["id[gt]"] if "id[gt]" in query and not refused else []
+        refused.extend([query] if source.refuses else [])
+
+    source.before = refuse_once
+    assert sorted(Reader(source).ids()) == list(range(1, 301))
+
+
+def test_a_request_limit_pauses_pages_when_a_small_request_meets_it() -> None:
+    source = of_ids(range(1, 301))
+
+    def limit(query: Query) -> None:
+        if query.get("dir") == "desc":
+            raise failure(is_limit=True, wait=30.0)
+
+    source.before = limit
+    reader = Reader(source, useful=10)
+    assert sorted(reader.ids()) == list(range(1, 301))
+    assert 30 in reader.clock.waited
+
+
+def test_a_filter_that_is_refused_says_nothing_of_fields() -> None:
+    source = of_ids(range(1, 301))
+    source.refuses = ["updated_at["]
+    reader = Reader(source)
+    assert len(reader.ids(Pass(proves_filter=True))) == 300
+    assert reader.instance.capabilities.selects_fields
+    source.refuses = ["fields"]
+    reader.ids(Pass(proves_filter=True))
+    assert not reader.instance.capabilities.selects_fields
 
 
 def test_records_without_an_update_time_come_beside_a_bound() -> None:
@@ -368,7 +404,7 @@ def test_a_page_that_fails_alone_is_asked_for_in_parts_as_late_as_coupa_says() -
 
     source.before = before
     reader = Reader(source)
-    reader.breaker.answered()
+    reader.instance.breaker.answered()
     assert reader.ids(Pass(proves_filter=True)) == list(range(1, 101))
     assert failed
     assert sum(reader.clock.waited) >= 77

@@ -365,6 +365,15 @@ def test_what_was_not_whole_comes_again() -> None:
     assert done_of(only.states("invoices")[-1]) == []
 
 
+def test_what_an_earlier_sync_sent_of_lists_below_records_comes_again_too() -> None:
+    """It was not whole for the same reason."""
+    mark = {"began": at(1), "since": None, "done": [[0, 50]], "newest": None, "full_refresh": True}
+    plans = planned(["user_addresses"], {"user_addresses": {"pass": mark}})
+    assert plans[0].wanted().done.gaps()[0][0] == 50
+    sync = synced(plans, Page(began=BEGAN, starts_over=True), error="Coupa is down.")
+    assert done_of(sync.states("user_addresses")[-1]) == []
+
+
 # --- Records without update times ---
 
 
@@ -386,6 +395,27 @@ def test_they_are_asked_for_above_where_they_were_asked_for_last() -> None:
     messages[-2] = page_message("invoices", Page(began=BEGAN, is_last=True, nulls_above=60))
     sync = fanned_out(plans, messages)
     assert sync.states("invoices")[-1]["null_times_above"] == 60
+
+
+def test_a_sync_that_is_killed_asks_for_them_above_the_last_that_came() -> None:
+    old = {"updated_at": at(1)}
+    pages = [
+        Page(records=[invoice(id_, None)], began=BEGAN, nulls_above=id_)
+        for id_ in range(1, PAGES_PER_STATE + 2)
+    ]
+    sync = synced(planned(["invoices"], {"invoices": old}), *pages, error="Coupa is down.")
+    assert [found["null_times_above"] for found in sync.states("invoices")] == [20, 21]
+    (plan,) = planned(["invoices"], {"invoices": sync.states("invoices")[0]})
+    assert (plan.wanted().asks_for_nulls, plan.wanted().nulls_above) == (True, 20)
+
+
+def test_a_table_that_has_none_of_them_gets_all() -> None:
+    states = {
+        "invoices": {"updated_at": at(1), "null_times_above": 20},
+        "invoice_lines": {"updated_at": at(1)},
+    }
+    (plan,) = planned(["invoices", "invoice_lines"], states)
+    assert (plan.wanted().asks_for_nulls, plan.wanted().nulls_above) == (True, None)
 
 
 def test_a_list_without_any_update_time_has_a_state_too() -> None:
