@@ -145,7 +145,37 @@ def _record(call: Call, row: Row, query: Query) -> Record:
         if play == "status":
             lines = [{key: line[key] for key in line if key != "deleted"} for line in lines]
         record["order-lines"] = lines
-    return record
+    return record | _lists_inside(call, row, query)
+
+
+def _lists_inside(call: Call, row: Row, query: Query) -> Record:
+    """The lists below a row that `fields` asks for inside of it."""
+    dialect, token = call.dialect, call.token
+    found: Record = {}
+    for name, inner in query.associations.items():
+        below = call.table.below.get(name)
+        if below is None or dialect.lists_inside == "ignored":
+            continue
+        if dialect.lists_inside == "refused":
+            raise BadQuery(f"{name} is not a valid field")
+        if token is None or not token.scopes & below.resource.scopes:
+            continue
+        with below.lock:
+            records: list[Record] = [
+                json.loads(below.render(own, _zone(call)))
+                for own in below.rows_below(row.id)[: dialect.lists_inside_cap]
+                if not is_hidden(own, dialect)
+            ]
+        only_ids = not inner and not dialect.lists_inside_whole
+        found[name.replace("_", "-")] = [
+            {
+                key: {"id": value["id"]} if key in dialect.lists_inside_cut and value else value
+                for key, value in record.items()
+                if key not in dialect.lists_inside_lack and (key == "id" or not only_ids)
+            }
+            for record in records
+        ]
+    return found
 
 
 def _render(call: Call, row: Row) -> bytes:

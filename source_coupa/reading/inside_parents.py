@@ -25,6 +25,10 @@ from source_coupa.records.references import references_of
 MOST_TIES = 20
 """Lists of one length that have to come whole before that length is no limit of the instance."""
 
+Difference = tuple[int, str]
+"""The id of a row, and the name of what is not the same in both forms; no name if the row is in one
+of them alone."""
+
 _Shape = dict[str, Any]
 """The names within rows, each with those within its objects."""
 
@@ -113,24 +117,23 @@ class InsideParents:
             chosen.update(id_ for id_ in longest_first[-1:] if not lists[id_])
         return chosen
 
-    def compare(self, own: list[JsonRecord], inside: list[JsonRecord]) -> str | None:
-        """Compares the rows of a list by itself with those inside of its parent.
-
-        Returns:
-            What differs, in words; None if nothing does, which proves what the rows hold.
-        """
+    def compare(self, own: list[JsonRecord], inside: list[JsonRecord]) -> set[Difference]:
+        """What differs between the rows of a list by itself and those inside of its parent; if
+        nothing does, that proves what the rows hold."""
         for row in own:
             _add_shape(self._seen, row)
-        if [row["id"] for row in own] != [row["id"] for row in inside]:
-            return f"Coupa does not send the same rows of {self.name} inside of their parents"
-        for row, other in zip(own, inside, strict=True):
-            name = _difference(with_underscores(row), with_underscores(other), self.name)
+        by_id = {row["id"]: with_underscores(row) for row in own}
+        others = {row["id"]: with_underscores(row) for row in inside}
+        differences = {(id_, "") for id_ in by_id.keys() ^ others.keys()}
+        for id_ in by_id.keys() & others.keys():
+            name = _difference(by_id[id_], others[id_], self.name)
             if name is not None:
-                return f"Coupa does not send the same {name} inside of its parents"
-        self._proved |= _paths_in(own)
-        self._longest = max(self._longest, len(own))
-        self.is_proved = self.is_proved or bool(own)
-        return None
+                differences.add((id_, name))
+        if not differences:
+            self._proved |= _paths_in(own)
+            self._longest = max(self._longest, len(own))
+            self.is_proved = self.is_proved or bool(own)
+        return differences
 
     def _may_be_cut(self, length: int) -> bool:
         """Whether no list inside of its parent was longer than one of this length."""

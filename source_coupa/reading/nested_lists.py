@@ -17,7 +17,7 @@ from source_coupa.reading.bookmark import IdSet
 from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, CoupaList
 from source_coupa.reading.field_selection import LONGEST_QUERY
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
-from source_coupa.reading.inside_parents import InsideParents
+from source_coupa.reading.inside_parents import Difference, InsideParents
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import IDS_ALONE, Fetched, Question, Requests
@@ -28,7 +28,7 @@ from source_coupa.transport.connection import Connection, RequestFailedError
 LOOK_AHEAD = 2 * PAGE_SIZE
 """Parents whose lists are asked for before more parents are."""
 
-FIRST_PROOFS = 5
+FIRST_PROOFS = 10
 """Lists that are read by themselves too before any is taken from inside of its parent."""
 
 MOST_COMPARISONS = 3
@@ -42,6 +42,11 @@ logger = logging.getLogger("airbyte")
 
 class _DifferentError(Exception):
     """A list is not the same inside of its parent; the text says what differs."""
+
+
+def _different(inside: InsideParents, parent: _Parent) -> _DifferentError:
+    name = min(name for _, name in parent.differences) or f"rows of {inside.name}"
+    return _DifferentError(f"Coupa does not send the same {name} inside of their parents")
 
 
 @dataclass(eq=False)
@@ -64,6 +69,7 @@ class _Parent:
             for one whose rows are wanted.
         own: its rows so far, where they are compared.
         comparisons: of these, so far.
+        differences: what differed in all of them.
     """
 
     id: int
@@ -73,6 +79,7 @@ class _Parent:
     inside: list[JsonRecord] | None = None
     own: list[JsonRecord] = field(default_factory=list)
     comparisons: int = 0
+    differences: set[Difference] = field(default_factory=set)
 
 
 class NestedLists:
@@ -272,37 +279,40 @@ class NestedLists:
         return found
 
     def _compare(self, parent: _Parent) -> Iterable[Page]:
-        """Compares a list that was read by itself; where it differs, both are read once more, for
-        it may have been edited in between."""
+        """Compares a list that was read by itself. Where it differs, both are read once more: what
+        was edited in between does not differ in the same way again.
+
+        Raises:
+            _DifferentError: if something always differs.
+        """
         assert self._inside is not None
         assert parent.inside is not None
-        difference = self._inside.compare(parent.own, parent.inside)
-        if difference is None:
-            return [self._page(parent, [], is_last=True)]
+        found = self._inside.compare(parent.own, parent.inside)
+        parent.differences = found & parent.differences if parent.comparisons else found
         parent.comparisons += 1
+        if not parent.differences:
+            return [self._page(parent, [], is_last=True)]
         if parent.comparisons == MOST_COMPARISONS:
-            raise _DifferentError(difference)
-        query = {"id": str(parent.id), "limit": "1", **self._inside.query}
+            raise _different(self._inside, parent)
         self._questions.ask(
             Question(
-                query,
-                partial(self._on_inside_again, parent, difference),
+                {"id": str(parent.id), "limit": "1", **self._inside.query},
+                partial(self._on_inside_again, self._inside, parent),
                 lambda question, failure: self._questions.retry(question, failure),
             )
         )
         return ()
 
     def _on_inside_again(
-        self, parent: _Parent, difference: str, fetched: Fetched
+        self, inside: InsideParents, parent: _Parent, fetched: Fetched
     ) -> Iterable[Page]:
         fetched.load.release()
-        assert self._inside is not None
-        own = [record for record in fetched.records if record.get("id") == parent.id]
-        if not own:
+        again = [record for record in fetched.records if record.get("id") == parent.id]
+        if not again:
             return [self._page(parent, [], is_last=True)]
-        parent.inside = self._inside.rows_of(own[0])
+        parent.inside = inside.rows_of(again[0])
         if parent.inside is None:
-            raise _DifferentError(difference)
+            raise _different(inside, parent)
         parent.position, parent.own = IdRange(0), []
         self._ask(parent)
         return ()

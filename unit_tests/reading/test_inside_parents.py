@@ -302,6 +302,18 @@ def test_a_list_that_is_edited_between_both_readings_does_not_end_it() -> None:
     assert not invoices.one_by_one
 
 
+def test_lists_that_are_edited_all_the_time_do_not_end_it() -> None:
+    invoices = Invoices({**some(300), 300: 60})
+
+    def edit(id_: int) -> None:
+        records = invoices.lists[id_].records
+        if len(records) > 1:
+            records.pop(min(records))
+
+    invoices.before = edit
+    assert not any(page.starts_over for page in invoices.pages())
+
+
 def test_a_parent_that_vanishes_between_both_readings_proves_nothing() -> None:
     invoices = Invoices(some(1_000))
 
