@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from airbyte_cdk.models import FailureType
@@ -196,6 +197,73 @@ def test_a_second_sync_reads_all_lists_again() -> None:
         table.edit(table.ids()[0], street2="moved")
         second = run_read(sandbox, ["user_addresses"], final_states(first))
         assert_whole(second, truth(sandbox), "user_addresses")
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize(
+    ("stream", "path"), [("user_addresses", ADDRESSES), ("invoice_comments", COMMENTS)]
+)
+def test_lists_of_fifty_parents_cost_one_request(stream: str, path: str, whole: bool) -> None:
+    parents = path.partition("/")[0]
+    dialect = UNLIMITED.but(lists_inside_whole=whole)
+    size = {"users": 600, "invoices": 600}
+    with Sandbox({parents: 1_000, path: 600}, dialect=dialect, size=size) as sandbox:
+        output = run_read(sandbox, [stream])
+        assert_whole(output, truth(sandbox, stream), stream)
+        assert len(sandbox.requests_for(parents)) < 1_000 / 50 + 30
+        assert len(lists_asked(sandbox, path)) < 100
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lists_inside": "ignored"},
+        {"lists_inside": "refused"},
+        {"fields": "ignored"},
+        {"fields": "refused"},
+        {"lists_inside_lack": frozenset({"city"})},
+        {"lists_inside_lack": frozenset({"city", "id"})},
+        {"lists_inside_cut": frozenset({"created-by"})},
+        {"fields_depth": 1},
+    ],
+)
+def test_where_lists_do_not_come_whole_each_costs_a_request(changes: Mapping[str, Any]) -> None:
+    with users(200, 300, UNLIMITED.but(**changes)) as sandbox:
+        output = run_read(sandbox, ["user_addresses"])
+        assert_whole(output, truth(sandbox), "user_addresses")
+        asked = {request.owner for request in lists_asked(sandbox)}
+        assert asked == set(sandbox.tables["users"].ids())
+        told = [log for log in output.logs if log.log and "costs a request" in log.log.message]
+        assert len(told) == 1
+
+
+def test_a_parent_that_cannot_be_printed_is_asked_for_its_list_alone(waits: Waits) -> None:
+    with users(300, 600) as sandbox:
+        table = sandbox.tables[ADDRESSES]
+        poison = table.owners[table.ids()[0]]
+        sandbox.faults.add(Fault("status", status=500, resource="users", ids=[poison]))
+        output = run_read(sandbox, ["user_addresses"])
+        assert_whole(output, truth(sandbox), "user_addresses")
+        assert poison in {request.owner for request in lists_asked(sandbox)}
+        assert len(lists_asked(sandbox)) < 100
+
+
+def test_a_list_that_cannot_be_had_at_all_is_named_and_asked_for_again(waits: Waits) -> None:
+    with users(300, 600) as sandbox:
+        table = sandbox.tables[ADDRESSES]
+        poison = table.owners[table.ids()[0]]
+        sandbox.faults.add(
+            Fault("status", status=500, resource="users", ids=[poison]),
+            Fault("status", status=500, resource=ADDRESSES, owners=[poison]),
+        )
+        first = run_read(sandbox, ["user_addresses"])
+        assert any(str(poison) in message for message in messages_of(first))
+        read = {record["id"] for record in records_by_stream(first)["user_addresses"]}
+        assert read == {id for id in truth(sandbox) if table.owners[id] != poison}
+        sandbox.faults.clear()
+        second = run_read(sandbox, ["user_addresses"], final_states(first))
+        assert poison in {row["user_id"] for row in records_by_stream(second)["user_addresses"]}
+        assert messages_of(second) == []
 
 
 class TestParentsWithAnotherScope:

@@ -15,6 +15,7 @@ from typing import Any
 
 from source_coupa.reading.field_selection import (
     ALL_CUSTOM_FIELDS,
+    LONGEST_QUERY,
     are_same,
     paths_of,
 )
@@ -64,6 +65,7 @@ class InsideParents:
             if not {"object", "array"}.isdisjoint(properties[key].get("type", ()))
         }
         self._inner: list[Any] = []
+        self._tried: list[Mapping[str, str]] = []
         self._seen: _Shape = {}
         self._proved: set[str] = set()
         self._longest = 0
@@ -78,11 +80,20 @@ class InsideParents:
         fields = ["id", {self.name: self._inner}]
         return {"fields": json.dumps(fields, separators=(",", ":"))}
 
-    def ask_by_names(self) -> None:
-        """Asks for the list by the names of all fields that are declared or were seen, for where it
-        does not come as a whole."""
+    def ask_otherwise(self) -> bool:
+        """Asks for the list by the names of its fields, where it does not come as a whole: those
+        that are declared and were seen, objects as a whole, or else by their names too.
+
+        Returns:
+            Whether there is a form that was not tried.
+        """
         shape = {key: self._seen.get(key, {}) for key in [*self._declared, *self._seen]}
-        self._inner = _fields_of(shape, self._objects)
+        self._tried.append(self.query)
+        for is_deep in (False, True):
+            self._inner = _fields_of(shape, self._objects, is_deep=is_deep)
+            if self.query not in self._tried and len(self.query["fields"]) <= LONGEST_QUERY:
+                return True
+        return False
 
     def rows_of(self, parent: JsonRecord) -> list[JsonRecord] | None:
         """The rows inside of a parent in order of their ids; None if it holds no such list."""
@@ -160,14 +171,16 @@ def _add_shape(shape: _Shape, value: Any) -> None:
             _add_shape(shape.setdefault(key.replace("-", "_"), {}), item)
 
 
-def _fields_of(shape: _Shape, objects: Collection[str] = ()) -> list[Any]:
-    """What asks for these names, and for what are objects but were not seen with a value, whole."""
+def _fields_of(shape: _Shape, objects: Collection[str] = (), *, is_deep: bool = True) -> list[Any]:
+    """What asks for these names; for objects that have shown none, or if it is not deep, whole."""
     fields: list[Any] = []
     for name, inner in shape.items():
         if name in ALL_CUSTOM_FIELDS:
             fields.append(ALL_CUSTOM_FIELDS)
+        elif inner or name in objects:
+            fields.append({name: _fields_of(inner) if is_deep else []})
         else:
-            fields.append({name: _fields_of(inner)} if inner or name in objects else name)
+            fields.append(name)
     return fields
 
 

@@ -15,7 +15,6 @@ from functools import partial
 from source_coupa import errors
 from source_coupa.reading.bookmark import IdSet
 from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, CoupaList
-from source_coupa.reading.field_selection import LONGEST_QUERY
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 from source_coupa.reading.inside_parents import Difference, InsideParents
 from source_coupa.reading.page_lengths import PageLengths
@@ -222,13 +221,12 @@ class NestedLists:
         yield from self._questions.pages(lambda: None)
 
     def _prove(self, inside: InsideParents, wanted: Pass) -> Generator[Page, None, bool]:
-        """Whether some lists are the same inside of their parents: asked for as a whole, or by the
-        names of their fields, in the end with those that were seen meanwhile."""
+        """Whether some lists are the same inside of their parents, in any form."""
         if not wanted.done.gaps() or not self._parents.instance.capabilities.selects_fields:
             return False
         reason = "none of them was seen inside of a parent"
-        known = ""
-        while known != (known := inside.query["fields"]) and len(known) <= LONGEST_QUERY:
+        has_form = True
+        while has_form:
             # parents with a list that is not empty, where Coupa filters by that
             for filter_ in ({f"{inside.name}[id][gt]": "0"}, {}):
                 lists = yield from self._newest_lists(inside, filter_)
@@ -240,7 +238,7 @@ class NestedLists:
                     break
                 if inside.is_proved:
                     return True
-            inside.ask_by_names()
+            has_form = inside.ask_otherwise()
         logger.info(f"{self._path}: each list costs a request, {reason}.")
         return False
 
