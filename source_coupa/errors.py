@@ -253,6 +253,11 @@ def cannot_be_had(resource: str, ids: Sequence[int]) -> AirbyteTracedException:
     )
 
 
+def left_out(resource: str) -> AirbyteTracedException:
+    """For a record whose id alone comes."""
+    return system_error(f"Coupa leaves it out of pages of /api/{resource}, and lists its id.")
+
+
 def in_front_of_coupa(host: str, status: int) -> AirbyteTracedException:
     """For a response that `bars_the_way`: its sender knows neither scope nor client."""
     return config_error(

@@ -125,6 +125,11 @@ class Table:
         )
 
     @property
+    def nulls_above(self) -> int:
+        """Up to which id records without a time are said to have come."""
+        return int(self._blob.get("null_times_above", 0))
+
+    @property
     def given_up(self) -> frozenset[int]:
         """The records that the state calls missing."""
         return frozenset(self._blob.get("missing", ()))
@@ -437,6 +442,9 @@ class Destination:
             return
         skipped = {id for id, one in missing.items() if mark.promises(id, one.updated)}
         self._is_empty(skipped - exempt, f"a bookmark of {stream} lies behind")
+        above = table.nulls_above
+        passed = {id for id, one in missing.items() if one.updated is None and id <= above}
+        self._is_empty(passed - exempt, f"a state of {stream} passes over records without a time")
 
     def _take_complete(self, stream: str, taking: Taking) -> None:
         self._is_empty(taking.left().keys(), f"{stream} is COMPLETE without")

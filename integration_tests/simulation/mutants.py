@@ -22,6 +22,7 @@ from source_coupa.reading import coupa_list, responses
 from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
+from source_coupa.reading.filter_proof import FilterProof
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
@@ -345,7 +346,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "a filter without proof": Mutant(
         "one record has to come back for its own second",
-        _changing(_reading, "_on_proof", _proved),
+        _changing(FilterProof, "_on_proof", _proved),
         lambda s: (
             _is_incremental(s)
             and _some(s)

@@ -13,6 +13,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
 from source_coupa import errors
 from source_coupa.reading.bookmark import text_of
 from source_coupa.reading.division import Division
@@ -220,13 +222,13 @@ class _Reading:
         page = checked(self._resource, fetched.records, range_.after or None)
         if page:
             self._requests.record_bytes = fetched.size // len(page)
-        if range_.nulls is not None:
-            yield from self._on_nulls(range_, size, page, fetched)
-            return
-        self._has_pages = True
+        self._has_pages = self._has_pages or range_.nulls is None
         if not page and size < PAGE_SIZE:
             fetched.load.release()
             self._confirm_end(range_)
+            return
+        if range_.nulls is not None:
+            yield from self._on_nulls(range_, size, page, fetched)
             return
         self._check_selection(query, page)
         self._lengths.note(range_, len(page), size)
@@ -264,9 +266,16 @@ class _Reading:
         page = checked(self._resource, fetched.records, range_.after or None)
         after = range_.after
         if page and page[0]["id"] <= range_.until:
-            range_.after = page[0]["id"] - 1
+            id_ = page[0]["id"]
+            if range_.hidden == id_:
+                return self._pass_over(range_, id_, errors.left_out(self._resource))
+            range_.hidden = id_
+            range_.after = id_ - 1
             self._ask_for_page(range_)
-            return [Page(began=self._requests.began, covers=(after, range_.after))]
+            covers = None if range_.nulls is not None else (after, range_.after)
+            return [Page(began=self._requests.began, covers=covers)]
+        if range_.nulls is not None:
+            return ()
         self._division.close(range_)
         return [Page(began=self._requests.began, covers=(after, range_.until))]
 
@@ -381,20 +390,27 @@ class _Reading:
     ) -> Iterable[Page]:
         fetched.load.release()
         page = checked(self._resource, fetched.records, range_.after or None)
-        if range_.size > 1 or not page or page[0]["id"] > range_.until:
+        if range_.size > 1:
             range_.is_ill = True
             range_.failures = 0
-            if range_.size > 1:
-                range_.shrink()
+            range_.shrink()
             self._ask_for_page(range_)
-            return
-        id_ = page[0]["id"]
+            return ()
+        if not page or page[0]["id"] > range_.until:
+            # what failed belongs to the next range
+            self._confirm_end(range_)
+            return ()
+        return self._pass_over(range_, page[0]["id"], failure.error)
+
+    def _pass_over(
+        self, range_: IdRange, id_: int, error: AirbyteTracedException
+    ) -> Iterable[Page]:
         self._missing += 1
         if self._missing > MOST_MISSING:
-            raise failure.error
+            raise error
         logger.warning(
             f"{self._resource}: record {id_} cannot be had and is passed over for now. "
-            f"{failure.error.message}"
+            f"{error.message}"
         )
         covers = (range_.after, id_) if range_.nulls is None else None
         range_.pass_over(id_)
@@ -402,7 +418,7 @@ class _Reading:
             self._division.close(range_)
         else:
             self._ask_for_page(range_)
-        yield Page(began=self._requests.began, covers=covers, missing=id_)
+        return [Page(began=self._requests.began, covers=covers, missing=id_)]
 
     def _ask_for_missing(self, id_: int) -> None:
         self._requests.ask(

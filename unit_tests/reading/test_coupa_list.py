@@ -346,8 +346,9 @@ def test_a_body_that_one_record_makes_unreadable_costs_that_record_alone() -> No
     assert sum(len(page.records) for page in pages) == 299
 
 
-def test_a_small_page_whose_records_are_hidden_is_no_end() -> None:
-    source = of_ids(range(1, 301))
+@pytest.mark.parametrize("updated_at", ["2026-01-01T00:00:00Z", None])
+def test_a_small_page_whose_records_are_hidden_is_no_end(updated_at: str | None) -> None:
+    source = FakeList({id_: record(id_, updated_at) for id_ in range(1, 301)})
     source.hidden = [*range(60, 70)]
 
     def before(query: Query) -> None:
@@ -355,9 +356,39 @@ def test_a_small_page_whose_records_are_hidden_is_no_end() -> None:
             raise failure()
 
     source.before = before
-    pages = Reader(source).pages()
+    pages = Reader(source).pages(Pass(since=SINCE, asks_for_nulls=True))
     came = [row["id"] for page in pages for row in page.records]
     assert sorted(came) == [*range(1, 59), *range(70, 301)]
+
+
+def test_a_record_of_the_next_range_that_cannot_be_had_ends_this_one() -> None:
+    source = of_ids([*range(1, 91), *range(101, 300)])
+
+    def before(query: Query) -> None:
+        assert len(source.queries) < 100
+        if "fields" not in query and any(row["id"] == 101 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages(Pass(done=IdSet([(100, END)])))
+    assert [row["id"] for page in pages for row in page.records] == [*range(1, 91)]
+    assert [page.missing for page in pages if page.missing] == []
+
+
+def test_a_record_of_which_only_the_id_comes_is_named() -> None:
+    source = of_ids(range(1, 301))
+    source.hidden = [60]
+
+    def before(query: Query) -> None:
+        assert len(source.queries) < 100
+        source.hidden = [] if "fields" in query else [60]
+        if "fields" not in query and any(row["id"] == 59 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages()
+    assert sorted(page.missing for page in pages if page.missing) == [59, 60]
+    assert sum(len(page.records) for page in pages) == 298
 
 
 def test_a_missing_record_is_asked_for_until_it_comes() -> None:

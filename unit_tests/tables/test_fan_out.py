@@ -417,7 +417,7 @@ def test_a_sync_that_is_killed_asks_for_them_above_the_last_that_came() -> None:
 
 
 def test_a_table_that_has_none_of_them_gets_all() -> None:
-    states = {
+    states: dict[str, dict[str, Any]] = {
         "invoices": {"updated_at": at(1), "null_times_above": 20},
         "invoice_lines": {"updated_at": at(1)},
     }
