@@ -72,6 +72,7 @@ def _wrong_records(result: Result) -> float | None:
     for reads in (_ours(result), result.cost, result.columns, result.tables, result.stalled):
         whole += reads
     wrong = [read.lost + read.duplicated + read.unknown for read in whole]
+    wrong += [abs(read.lost) for read in result.substreams]
     return _worst([*wrong, *(read.lost + read.unknown for read in result.killed)], max)
 
 
@@ -130,6 +131,15 @@ def unchanged(result: Result) -> float | None:
         ),
         max,
     )
+
+
+def substreams_requests(result: Result) -> float | None:
+    """The requests for lists below records inside of their parents, as a share of those that they
+    take by themselves."""
+    if len(result.substreams) < 2:
+        return None
+    alone, inside = result.substreams
+    return figures.share(inside.requests, alone.requests)
 
 
 def tables_requests(result: Result) -> float | None:
@@ -202,6 +212,12 @@ GOALS: tuple[Goal, ...] = (
     ),
     Goal("first sync of a company: times its full pages", 1.15, False, company),
     Goal("nothing changed: requests for each list, but for child tables", 1.3, False, unchanged),
+    Goal(
+        "lists below records: requests inside of their parents, of those by themselves",
+        1 / 20,
+        False,
+        substreams_requests,
+    ),
     *(
         Goal(
             f"records of {record_bytes // 1_000} KB per CPU second, {tables}",

@@ -72,15 +72,21 @@ def started(
 
 @contextmanager
 def started_with(
-    rows: Mapping[str, int], *, latency_ms: int = 0, rate_limit: bool = True
+    rows: Mapping[str, int],
+    *,
+    latency_ms: int = 0,
+    rate_limit: bool = True,
+    lists_inside: str = "honoured",
 ) -> Iterator[Instance]:
-    """An instance with tables of many resources, given by their rows, that ends with the block.
+    """An instance with tables of many resources, given by their rows, that ends with the block;
+    `lists_inside` is a switch of the sandbox's dialect.
 
     Raises:
         BenchmarkError: if it does not start.
     """
     options = [part for path, number in rows.items() for part in ("--rows", f"{path}={number}")]
     options.append("--rate-limit" if rate_limit else "--no-rate-limit")
+    options += ["--lists-inside", lists_inside]
     with _served(*options, "--latency-ms", str(latency_ms)) as instance:
         yield instance
 

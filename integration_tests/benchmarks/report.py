@@ -26,6 +26,9 @@ def report(result: Result, verdicts: Sequence[Verdict]) -> str:
         parts.append(_titled(title, _tables(result)))
     if result.company or result.unchanged:
         parts.append(_titled(f"Syncs of a company ({latency})", _company(result)))
+    if result.substreams:
+        title = f"The lists below the records of a list ({latency})"
+        parts.append(_titled(title, _substreams(result)))
     if result.cost:
         title = f"What a read of the connector costs (no latency, {COUPAS_LIMIT} requests/s)"
         parts.append(_titled(title, _cost(result)))
@@ -248,6 +251,28 @@ def _company(result: Result) -> str:
     lists = table(("sync", "list", "streams", "rows", "requests", "at least"), wasteful)
     title = "The lists that took the most requests beyond the least"
     return f"{table(head, rows)}\n\n{title}\n\n{lists}"
+
+
+def _substreams(result: Result) -> str:
+    head = (
+        *("form", "parents", "rows", "requests", "seconds", "rows/s", "CPU seconds"),
+        *("peak MB", "lost"),
+    )
+    rows = [
+        (
+            s.form,
+            f"{s.parents:,}",
+            f"{s.rows:,}",
+            f"{s.requests:,}",
+            f"{s.seconds:.1f}",
+            f"{s.rows_per_second:,.0f}",
+            f"{s.cpu_seconds:.1f}",
+            f"{s.peak_memory_mb:.0f}",
+            f"{s.lost:,}",
+        )
+        for s in result.substreams
+    ]
+    return table(head, rows)
 
 
 def _columns(result: Result) -> str:

@@ -160,6 +160,26 @@ class CompanyFigures:
 
 
 @dataclass(frozen=True)
+class SubstreamFigures:
+    """What the lists below the records of a list cost.
+
+    Seconds go from the first request to the end of the process.
+    """
+
+    form: str
+    """See measures/substreams.py."""
+    parents: int
+    rows: int
+    requests: int
+    """With those for parents and tokens."""
+    seconds: float
+    rows_per_second: float
+    cpu_seconds: float
+    peak_memory_mb: float
+    lost: int
+
+
+@dataclass(frozen=True)
 class StalledFigures:
     """A read whose destination takes nothing for a while after the first tenth of the rows."""
 
@@ -234,6 +254,7 @@ class Result:
     columns: list[ColumnFigures] = field(default_factory=list)
     tables: list[TableFigures] = field(default_factory=list)
     unchanged: list[CompanyFigures] = field(default_factory=list)
+    substreams: list[SubstreamFigures] = field(default_factory=list)
     stalled: list[StalledFigures] = field(default_factory=list)
     killed: list[KilledFigures] = field(default_factory=list)
     company: list[CompanyFigures] = field(default_factory=list)

@@ -58,6 +58,10 @@ class Scale:
     """The same where the lists below single records are read too."""
     unchanged_share: int
     """The same where nothing changed."""
+    parents: int
+    """Invoices whose comments are read."""
+    rows_below: int
+    """Comments of all of them."""
 
     @property
     def ceiling(self) -> int:
@@ -85,6 +89,8 @@ FULL = Scale(
     company_share=1,
     substreams_share=10,
     unchanged_share=10,
+    parents=5_000,
+    rows_below=7_500,
 )
 
 QUICK = Scale(
@@ -107,5 +113,7 @@ QUICK = Scale(
     company_share=100,
     substreams_share=1_000,
     unchanged_share=1_000,
+    parents=300,
+    rows_below=450,
 )
 """Shows that everything can be measured; the figures mean nothing."""

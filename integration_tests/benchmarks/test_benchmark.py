@@ -34,6 +34,7 @@ from .result import (
     Skipped,
     SpeedFigures,
     StalledFigures,
+    SubstreamFigures,
     TableFigures,
 )
 from .scale import FULL, PAGE_SIZE, QUICK, Load, Scale
@@ -114,6 +115,21 @@ def _tables(**changes: Any) -> TableFigures:
         lost=0,
         duplicated=0,
         unknown=0,
+    )
+    return dataclasses.replace(figures, **changes)
+
+
+def _substreams(**changes: Any) -> SubstreamFigures:
+    figures = SubstreamFigures(
+        form="each by itself",
+        parents=5_000,
+        rows=7_500,
+        requests=6_000,
+        seconds=300.0,
+        rows_per_second=25.0,
+        cpu_seconds=9.0,
+        peak_memory_mb=100.0,
+        lost=0,
     )
     return dataclasses.replace(figures, **changes)
 
@@ -216,6 +232,7 @@ def test_goals_hold_for_the_worse_of_all_runs() -> None:
     result.tables = [_tables(), _tables(tables=14, requests=105, seconds=9.0, state_messages=6)]
     result.company = [_company(), _company(what=WITH_SUBSTREAMS, requests=99_999)]
     result.unchanged = [_company(requests=44, tokens=3, lists=(_list(),) * 20)]
+    result.substreams = [_substreams(), _substreams(requests=600)]
     result.stalled = [STALLED]
     result.killed = [KILLED]
     result.commands = [CommandFigures("spec", 2.0, (1.9, 2.0, 3.0))]
@@ -230,6 +247,10 @@ def test_goals_hold_for_the_worse_of_all_runs() -> None:
         "state messages, of one for each table and 20 pages and the last one": (1.2, False),
         "first sync of a company: times its full pages": (1.1, True),
         "nothing changed: requests for each list, but for child tables": (1.35, False),
+        "lists below records: requests inside of their parents, of those by themselves": (
+            0.1,
+            False,
+        ),
         "records of 8 KB per CPU second, one table": (2_857.0, True),
         "records of 50 KB per CPU second, all tables": (590.0, False),
         "peak memory, MB": (444.0, False),
@@ -293,6 +314,7 @@ def test_report_shows_every_figure_and_what_is_missing() -> None:
     result.columns = [_columns()]
     result.tables = [_tables(requests=123)]
     result.company = [_company(requests=3_456, lists=(_list(resource="users"),))]
+    result.substreams = [_substreams(form="each alone", rows=7_654)]
     result.stalled = [STALLED]
     result.killed = [KILLED]
     result.commands = [CommandFigures("discover", 3.25, (3.25,))]
@@ -310,6 +332,7 @@ def test_report_shows_every_figure_and_what_is_missing() -> None:
         "123",
         "3,456",
         "users",
+        "7,654",
         "444",
     ):
         assert word in text
@@ -454,10 +477,13 @@ def test_a_quick_run_gives_every_figure(tmp_path: Path) -> None:
         assert 0 < read["state_messages"] <= read["most_state_messages"]
     company, with_substreams, unchanged = result["company"] + result["unchanged"]
     assert company["streams"] < with_substreams["streams"]
+    assert company["requests"] >= company["least_requests"]
     for read in (company, with_substreams):
-        assert read["requests"] >= read["least_requests"]
         assert read["rows"] > read["streams"]
     assert len(unchanged["lists"]) == 20 <= unchanged["requests"]
+    alone, inside = result["substreams"]
+    assert [read["lost"] for read in (alone, inside)] == [0, 0]
+    assert inside["requests"] < alone["requests"] / 4
     for read, load in zip(result["stalled"], QUICK.stalled, strict=True):
         assert (read["rows"], read["lost"]) == (load.rows, 0)
         assert read["seconds"] > QUICK.stall_seconds

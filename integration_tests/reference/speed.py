@@ -36,23 +36,25 @@ def speed_tables() -> str:
 def sync_times() -> str:
     """What users of the connector can expect, in Markdown."""
     figures: Figures = json.loads(PUBLISHED.read_text(encoding="utf-8"))
-    company, with_substreams = figures["company"]
+    company = figures["company"][0]
     (unchanged,) = figures["unchanged"]
     runs = [run for run in figures["speed"] if run["reader"] == OURS]
     speed = min(run["rows_per_second"] for run in runs)
     _, tables = figures["tables"]
     whole, part = figures["columns"]
     minutes = [(rows, rows / speed / 60) for rows in (10_000, 100_000, 1_000_000)]
-    substreams = [cost for cost in with_substreams["lists"] if "/:" in cost["resource"]]
     rows = [
         (
             f"first sync of a mid-size company: {company['rows']:,} rows of {company['streams']} "
             "streams, all but the lists below records",
             f"{company['seconds'] / 60:.0f} minutes, {company['requests']:,} requests",
         ),
-        (
-            f"the lists below {sum(cost['least_requests'] for cost in substreams):,} records",
-            f"{sum(cost['requests'] for cost in substreams):,} requests",
+        *(
+            (
+                f"the lists below {read['parents']:,} records, {read['form']}",
+                f"{_span(read['seconds'] / 60)}, {read['requests']:,} requests",
+            )
+            for read in figures.get("substreams", ())
         ),
         (
             f"sync of {unchanged['streams']} streams of {len(unchanged['lists'])} lists in which "
@@ -156,12 +158,8 @@ def _rate(run: Figures | None) -> str:
 def _requests(figures: Figures) -> str:
     head = ("Sync", "Requests", "Fewest possible", "Ratio", "Rows", "State messages", "Time")
     one, tables = figures["tables"]
-    company, with_substreams = figures["company"]
+    company = figures["company"][0]
     (unchanged,) = figures["unchanged"]
-    nested = [cost for cost in with_substreams["lists"] if "/:" in cost["resource"]]
-    below = {
-        key: sum(cost[key] for cost in nested) for key in ("requests", "least_requests", "rows")
-    }
     rows = [
         (
             f"{tables['tables']} tables of {tables['rows']:,} invoices; fewest: the invoices alone",
@@ -178,13 +176,16 @@ def _requests(figures: Figures) -> str:
             f"{company['state_messages']:,}",
             f"{company['seconds']:.0f} s",
         ),
-        (
-            f"The {len(nested)} lists below records of a smaller company; fewest: one for each "
-            "record",
-            *_ratio(below["requests"], below["least_requests"]),
-            f"{below['rows']:,}",
-            "-",
-            "-",
+        *(
+            (
+                f"The lists below {read['parents']:,} records, {read['form']}; fewest: pages of 50 "
+                "records",
+                *_ratio(read["requests"], -(-read["parents"] // 50)),
+                f"{read['rows']:,}",
+                "-",
+                f"{read['seconds']:.0f} s",
+            )
+            for read in figures.get("substreams", ())
         ),
         (
             f"{unchanged['streams']} streams of {len(unchanged['lists'])} lists in which nothing "

@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Sequence
 
-from .dialect import Dialect
+from .dialect import Dialect, RateLimit
 from .instance import DEFAULT_ROWS
 from .resources import ALL_SCOPES
 from .sandbox import Sandbox
@@ -26,6 +26,12 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--documented", action="store_true", help="begin with documented records")
     parser.add_argument("--latency-ms", type=float, default=0.0)
     parser.add_argument("--rate-limit", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument(
+        "--lists-inside",
+        choices=("honoured", "ignored", "refused"),
+        default="honoured",
+        help="what becomes of lists below records that `fields` names",
+    )
     parser.add_argument(
         "--sign-in", action="store_true", help="print settings of a client for users who sign in"
     )
@@ -53,7 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         size=dict(options.size or ()),
         spread=options.spread,
         documented=options.documented,
-        dialect=Dialect() if options.rate_limit else Dialect(rate_limit=None),
+        dialect=Dialect(
+            rate_limit=RateLimit() if options.rate_limit else None,
+            lists_inside=options.lists_inside,
+        ),
         latency=options.latency_ms / 1000,
         port=options.port,
         control=options.control,

@@ -148,12 +148,13 @@ def _record(call: Call, row: Row, query: Query) -> Record:
     """The row as the instance prints it in full; deleted order lines are left out or marked."""
     printed = _render(call, row)
     record: Record = json.loads(printed)
-    if not _has_deleted_lines(call, printed):
-        return record
-    if "order-lines" in record:
-        lines = [_marked(call, line) for line in record["order-lines"] if _is_shown(line, query)]
-        return {**record, "order-lines": lines}
-    return _marked(call, record)
+    if _has_deleted_lines(call, printed):
+        if "order-lines" in record:
+            lines = record["order-lines"]
+            record["order-lines"] = [_marked(call, one) for one in lines if _is_shown(one, query)]
+        else:
+            record = _marked(call, record)
+    return record | _lists_inside(call, row, query)
 
 
 def _is_shown(line: Record, query: Query) -> bool:
@@ -166,6 +167,36 @@ def _marked(call: Call, line: Record) -> Record:
         return line
     status = {"status": "deleted"} if line.get("deleted") else {}
     return {key: line[key] for key in line if key != "deleted"} | status
+
+
+def _lists_inside(call: Call, row: Row, query: Query) -> Record:
+    """The lists below a row that `fields` asks for inside of it."""
+    dialect, token = call.dialect, call.token
+    found: Record = {}
+    for name, inner in query.associations.items():
+        below = call.table.below.get(name)
+        if below is None or dialect.lists_inside == "ignored":
+            continue
+        if dialect.lists_inside == "refused":
+            raise BadQuery(f"{name} is not a valid field")
+        if token is None or not token.scopes & below.resource.scopes:
+            continue
+        with below.lock:
+            records: list[Record] = [
+                json.loads(below.render(own, _zone(call)))
+                for own in below.rows_below(row.id)[: dialect.lists_inside_cap]
+                if not is_hidden(own, dialect)
+            ]
+        only_ids = not inner and not dialect.lists_inside_whole
+        found[name.replace("_", "-")] = [
+            {
+                key: {"id": value["id"]} if key in dialect.lists_inside_cut and value else value
+                for key, value in record.items()
+                if key not in dialect.lists_inside_lack and (key == "id" or not only_ids)
+            }
+            for record in records
+        ]
+    return found
 
 
 def _render(call: Call, row: Row) -> bytes:

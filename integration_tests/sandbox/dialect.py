@@ -80,6 +80,17 @@ class Dialect:
     """Levels of objects that come with `fields`; what lies deeper is left out. None for all."""
     fields_join: Literal["outer", "inner"] = "outer"
     """Whether records come that lack an association that `fields` names; "inner" hides them."""
+    lists_inside: Play = "honoured"
+    """Lists below records (`users/:user_id/addresses`) that `fields` names with what of them shall
+    come, and filters on their attributes: they come inside of the record, or are passed over."""
+    lists_inside_whole: bool = True
+    """Whether all of such a list comes where `fields` names it with an empty list, or its ids."""
+    lists_inside_cap: int | None = None
+    """Rows of such a list that come at most."""
+    lists_inside_lack: frozenset[str] = frozenset()
+    """Fields (dashed) of such rows that do not come."""
+    lists_inside_cut: frozenset[str] = frozenset()
+    """Objects (dashed) in such rows of which only the id comes."""
     return_object: Play = "honoured"
     response_filter: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Resource -> top-level keys (dashed) kept by the admin's default API response filter."""
@@ -157,6 +168,10 @@ def interesting_dialects() -> dict[str, Dialect]:
         "fields refused": usual.but(fields="refused"),
         "fields give ids of nested objects": usual.but(nested_fields="ids"),
         "fields refuse nested objects": usual.but(nested_fields="refused"),
+        "lists inside of records ignored": usual.but(lists_inside="ignored"),
+        "lists inside of records refused": usual.but(lists_inside="refused"),
+        "lists inside of records by names alone": usual.but(lists_inside_whole=False),
+        "lists inside of records capped": usual.but(lists_inside_cap=2),
         "times in one zone per answer": usual.but(offsets="per_answer"),
         "times in UTC": usual.but(offsets="utc"),
         "missing scope is 401": usual.but(missing_scope=Refusal(401, "empty")),

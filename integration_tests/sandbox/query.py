@@ -88,6 +88,12 @@ class Query:
     shows_deleted_lines: bool = False
 
     @property
+    def associations(self) -> dict[str, Any]:
+        """What `fields` names (underscored) with what of it shall come."""
+        named = (entry for entry in self.fields or () if isinstance(entry, Mapping))
+        return {name.replace("-", "_"): inner for entry in named for name, inner in entry.items()}
+
+    @property
     def asks_for_ids_alone(self) -> bool:
         """Whether nothing but the ids of records is wanted."""
         return self.fields == ("id",) or self.return_object == "limited"
@@ -112,7 +118,9 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
             single[name] = value
             continue
         condition = _condition(name, value)
-        if not table.knows(condition.path):
+        is_below = len(condition.path) > 1 and condition.path[0] in table.below
+        is_below = is_below and dialect.lists_inside == "honoured"
+        if not is_below and not table.knows(condition.path):
             if dialect.unknown_parameter == "refused":
                 raise BadQuery(f"{name} is not a valid attribute")
             continue
@@ -367,6 +375,10 @@ def _id_bounds(
 
 
 def _row_test(condition: Condition, table: Table, dialect: Dialect) -> Callable[[Row], bool]:
+    below = table.below.get(condition.path[0])
+    if below is not None and len(condition.path) > 1:
+        test = _row_test(replace(condition, path=condition.path[1:]), below, dialect)
+        return lambda row: any(map(test, below.rows_below(row.id)))
     compare = _COMPARE.get(condition.operator)
     if compare is not None and condition.path in _TIMES:
         wanted = _instant(condition.wanted, dialect)

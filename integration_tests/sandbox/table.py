@@ -95,6 +95,11 @@ class Table:
             {id: self._some_parent() for id in self._ids} if parents else {}
         )
         """The id of the parent that each row belongs to."""
+        self.below: dict[str, Table] = {}
+        """The tables of the lists below each row, by name (underscored)."""
+        self._by_owner: dict[int, list[Row]] | None = None
+        if parents is not None:
+            parents.below[resource.path.rpartition("/")[2]] = self
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -317,6 +322,15 @@ class Table:
         last = len(self._ids) if up_to is None else bisect_right(self._ids, up_to)
         return map(self._rows.__getitem__, self._ids[first:last])
 
+    def rows_below(self, owner: int) -> list[Row]:
+        """The rows that belong to a parent, ascending by id."""
+        with self.lock:
+            if self._by_owner is None:
+                self._by_owner = {}
+                for id in self._ids:
+                    self._by_owner.setdefault(self.owners[id], []).append(self._rows[id])
+            return self._by_owner.get(owner, [])
+
     def ordered(self, key: object, build: Callable[[], list[Row]]) -> list[Row]:
         """The list that `build` makes, kept under `key` until the table changes."""
         rows = self._orders.get(key)
@@ -359,6 +373,7 @@ class Table:
     def _changed(self) -> None:
         self.version += 1
         self._orders.clear()
+        self._by_owner = None
 
     def _now(self) -> datetime:
         return self._clock().replace(microsecond=0)

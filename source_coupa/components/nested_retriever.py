@@ -10,6 +10,7 @@ from airbyte_cdk.sources.declarative.requesters.http_requester import HttpReques
 from airbyte_cdk.sources.types import StreamSlice
 
 from source_coupa.components.retriever import KeysetRetriever
+from source_coupa.reading.inside_parents import InsideParents
 from source_coupa.reading.nested_lists import NestedLists
 from source_coupa.reading.pages import Page, Pass
 
@@ -33,9 +34,11 @@ class NestedRetriever(KeysetRetriever):
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         super().__post_init__(parameters)
         self._parent_key = f"{parameters['parent']}_id"
-        self._path = f"{self._resource}/:{self._parent_key}/{parameters['nested']}"
+        self._nested = parameters["nested"]
+        self._path = f"{self._resource}/:{self._parent_key}/{self._nested}"
 
-    def _pages(self, wanted: Pass) -> Iterable[Page]:
+    def _pages(self, wanted: Pass, schema: Mapping[str, Any]) -> Iterable[Page]:
+        properties = schema.get("properties", {})
         nested = NestedLists(
             path=self._path,
             stream=self.name,
@@ -43,6 +46,9 @@ class NestedRetriever(KeysetRetriever):
             parents=self._list(self.parents_requester, ids_only=True),
             connect=lambda id_: self._connection(
                 self.requester, StreamSlice(partition={PARENT_ID: id_}, cursor_slice={})
+            ),
+            inside=InsideParents(
+                self._nested, {k: v for k, v in properties.items() if k != self._parent_key}
             ),
         )
         return nested.read(wanted)

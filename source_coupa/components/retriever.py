@@ -70,7 +70,7 @@ class KeysetRetriever(Retriever):
             AirbyteTracedException: if anything could be missing; nothing is skipped.
         """
         try:
-            for page in chain(self._pages(self.wanted or Pass()), self._swept()):
+            for page in chain(self._pages(self.wanted or Pass(), records_schema), self._swept()):
                 page.records = [
                     dict(record)
                     for record in self.record_selector.filter_and_transform(
@@ -90,7 +90,7 @@ class KeysetRetriever(Retriever):
             records = self._list(self.requester)
             yield from swept(self.sweep, ids, records, lambda: Ids.of(self._read_ids))
 
-    def _pages(self, wanted: Pass) -> Iterable[Page]:
+    def _pages(self, wanted: Pass, schema: Mapping[str, Any]) -> Iterable[Page]:
         return self._list(self.requester, self.selection).read(wanted)
 
     def _list(

@@ -68,6 +68,10 @@ class CoupaList:
         selection: what part of the records is asked for; None for all of them.
         ids_only: whether nothing but ids is wanted, and update times where they are checked.
         shape: see `Shape`; such records are always asked for whole.
+
+    Attributes:
+        fields: a query parameter that says what of the records is wanted, beyond ids; None if the
+            selection does.
     """
 
     def __init__(
@@ -86,6 +90,7 @@ class CoupaList:
         self.selection = selection if shape is None else None
         self.ids_only = ids_only
         self.shape = shape
+        self.fields: Mapping[str, str] | None = None
 
     def read(self, wanted: Pass) -> Iterator[Page]:
         """Yields pages as they arrive, each record once; the last one says that it is the last.
@@ -105,6 +110,7 @@ class _Reading:
         self._capabilities = coupa_list.instance.capabilities
         self._selection = coupa_list.selection
         self._ids_only = coupa_list.ids_only
+        self._fields = coupa_list.fields
         self._wanted = wanted
         self._requests = Requests(
             coupa_list.resource, coupa_list.connection, coupa_list.instance, coupa_list.shape
@@ -200,6 +206,8 @@ class _Reading:
         if self._watch is not None and range_.watched is not None:
             filter_ = self._watch.query(range_)
         query = {**self._order(), **filter_, "limit": str(size), **_above(range_.after)}
+        if self._fields is not None:
+            return {**query, **self._fields}
         if self._ids_only:
             id_alone = self._id_alone()
             has_times = id_alone and self._wanted.checks_times

@@ -115,7 +115,7 @@ class FieldSelection:
                 continue
             named, again = _named(whole), _named(some)
             for name in self._names:
-                if not _are_same(named.get(name, _ABSENT), again.get(name, _ABSENT)):
+                if not are_same(named.get(name, _ABSENT), again.get(name, _ABSENT)):
                     return f"Coupa sends {name} in another form when it is asked for alone"
         if self._unproved:
             self._unproved.clear()
@@ -148,7 +148,7 @@ class FieldSelection:
                 if name in self._names:
                     if value not in _EMPTY or name not in self._nested:
                         self._seen.add(name)
-                    self._seen.update(_paths_of(value, name))
+                    self._seen.update(paths_of(value, name))
 
 
 def selected_columns(
@@ -176,17 +176,17 @@ def _is_nested(schema: Mapping[str, Any] | None) -> bool:
     return schema is None or not {"object", "array"}.isdisjoint(schema.get("type", ()))
 
 
-def _paths_of(value: Any, path: str) -> Iterator[str]:
+def paths_of(value: Any, path: str) -> Iterator[str]:
     """The paths below a column that hold something, without the places in lists."""
     if isinstance(value, list):
         for item in value:
-            yield from _paths_of(item, path)
+            yield from paths_of(item, path)
     elif isinstance(value, dict):
         for key, item in value.items():
             below = f"{path}.{key.replace('-', '_')}"
             if item not in _EMPTY:
                 yield below
-            yield from _paths_of(item, below)
+            yield from paths_of(item, below)
 
 
 def _named(record: JsonRecord) -> JsonRecord:
@@ -196,10 +196,10 @@ def _named(record: JsonRecord) -> JsonRecord:
 
 def _was_changed(full: JsonRecord, part: JsonRecord) -> bool:
     before, after = (value_of(record, UPDATED_AT) for record in (full, part))
-    return before is not None and after is not None and not _are_same(before, after)
+    return before is not None and after is not None and not are_same(before, after)
 
 
-def _are_same(one: Any, other: Any) -> bool:
+def are_same(one: Any, other: Any) -> bool:
     """Whether two values are equal; times also where they are printed in two zones."""
     if one in (None, _ABSENT):
         return other in (None, _ABSENT)
@@ -207,9 +207,9 @@ def _are_same(one: Any, other: Any) -> bool:
         return True
     one, other = with_underscores(one), with_underscores(other)
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_are_same(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(are_same(one[key], other[key]) for key in one)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(_are_same, one, other))
+        return len(one) == len(other) and all(map(are_same, one, other))
     try:
         return one == other or instant(one) == instant(other)
     except ValueError:

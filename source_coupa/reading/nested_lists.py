@@ -1,15 +1,22 @@
-"""Reads lists of which each record of another list has one, such as the addresses of each user."""
+"""Reads lists of which each record of another list has one, such as the addresses of each user.
+
+Where it is proved that they come whole inside of their parents (see `InsideParents`), one request
+brings those of 50 parents; elsewhere each costs a request of its own.
+"""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 from source_coupa import errors
+from source_coupa.reading.bookmark import IdSet
 from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, CoupaList
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
+from source_coupa.reading.inside_parents import Difference, InsideParents
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import IDS_ALONE, Fetched, Question, Requests
@@ -20,7 +27,25 @@ from source_coupa.transport.connection import Connection, RequestFailedError
 LOOK_AHEAD = 2 * PAGE_SIZE
 """Parents whose lists are asked for before more parents are."""
 
+FIRST_PROOFS = 10
+"""Lists that are read by themselves too before any is taken from inside of its parent."""
+
+MOST_COMPARISONS = 3
+"""Of one list, which may be edited between one reading and the other."""
+
+MOST_ALONE = 100
+"""Parents that cannot be had together with their lists, before all lists are read by themselves."""
+
 logger = logging.getLogger("airbyte")
+
+
+class _DifferentError(Exception):
+    """A list is not the same inside of its parent; the text says what differs."""
+
+
+def _different(inside: InsideParents, parent: _Parent) -> _DifferentError:
+    name = min(name for _, name in parent.differences) or f"rows of {inside.name}"
+    return _DifferentError(f"Coupa does not send the same {name} inside of their parents")
 
 
 @dataclass(eq=False)
@@ -39,12 +64,21 @@ class _Parent:
         position: where in the list the reading is.
         group: those it came with.
         answers_before: lists that had answered before this one failed first.
+        inside: its rows as they came inside of it, for a list that is read to compare them; None
+            for one whose rows are wanted.
+        own: its rows so far, where they are compared.
+        comparisons: of these, so far.
+        differences: what differed in all of them.
     """
 
     id: int
     position: IdRange
     group: _Group
     answers_before: int = 0
+    inside: list[JsonRecord] | None = None
+    own: list[JsonRecord] = field(default_factory=list)
+    comparisons: int = 0
+    differences: set[Difference] = field(default_factory=set)
 
 
 class NestedLists:
@@ -57,6 +91,8 @@ class NestedLists:
         parents: the list of parents, read for its ids alone.
         connect: gives the connection to the list below a parent; one that the instance does not
             have is a response with status 404.
+        inside: says how the lists come inside of their parents; None if they are not looked for
+            there.
     """
 
     def __init__(
@@ -67,12 +103,14 @@ class NestedLists:
         parent_key: str,
         parents: CoupaList,
         connect: Callable[[int], Connection],
+        inside: InsideParents | None = None,
     ) -> None:
         self._path = path
         self._stream = stream
         self._parent_key = parent_key
         self._parents = parents
         self._connect = connect
+        self._inside = inside
         self._lengths = PageLengths(None, learns=True)
         self._questions = Requests(path, parents.connection, parents.instance)
         self._answers = 0
@@ -93,15 +131,47 @@ class NestedLists:
         yield Page(began=self._questions.began, is_last=True)
 
     def _read(self, wanted: Pass) -> Iterator[Page]:
+        inside = self._inside
+        if inside is not None and (yield from self._prove(inside, wanted)):
+            done = IdSet(wanted.done)
+            try:
+                self._ask_for_missing(wanted)
+                for page in self._read_inside(inside, wanted):
+                    if page.covers is not None:
+                        done.add(*page.covers)
+                    yield page
+            except _DifferentError as difference:
+                self._questions.drop()
+                logger.info(f"{self._path}: starting over with a request for each, {difference}.")
+                yield Page(began=self._questions.began, starts_over=True)
+                wanted = Pass(missing=wanted.missing)
+            else:
+                wanted = Pass(done=done)
+                if not done.gaps():
+                    return
+                logger.info(
+                    f"{self._path}: going on with a request for each, too many cannot be had "
+                    "inside of their parents."
+                )
+        self._ask_for_missing(wanted)
+        yield from self._read_each(wanted)
+
+    def _ask_for_missing(self, wanted: Pass) -> None:
         again = _Group(None, len(wanted.missing))
         for id_ in sorted(wanted.missing):
             self._ask(_Parent(id_, IdRange(0), again))
-        parents = self._parents.read(Pass(done=wanted.done, checks_times=False))
-        for page in parents:
-            if page.load is not None:
-                page.load.release()
+
+    def _parent_pages(self, wanted: Pass, fields: Mapping[str, str] | None) -> Iterator[Page]:
+        self._parents.fields = fields
+        for page in self._parents.read(Pass(done=wanted.done, checks_times=False)):
             if page.is_last:
                 break
+            yield page
+
+    def _read_each(self, wanted: Pass) -> Iterator[Page]:
+        for page in self._parent_pages(wanted, None):
+            if page.load is not None:
+                page.load.release()
             group = _Group(page.covers, len(page.records))
             for record in page.records:
                 self._ask(_Parent(record["id"], IdRange(0), group))
@@ -110,11 +180,155 @@ class NestedLists:
             yield from self._questions.pages(lambda: None, until=LOOK_AHEAD)
         yield from self._questions.pages(lambda: None)
 
+    # --- Lists inside of their parents ---
+
+    def _read_inside(self, inside: InsideParents, wanted: Pass) -> Iterator[Page]:
+        """Yields the rows inside of all parents, until too many cannot be had in this way.
+
+        Raises:
+            _DifferentError: if they are not those that the lists hold by themselves.
+        """
+        alone = 0
+        for page in self._parent_pages(wanted, inside.query):
+            lists: dict[int, list[JsonRecord]] = {}
+            others = [] if page.missing is None else [page.missing]
+            alone += len(others)
+            for record in page.records:
+                rows = inside.rows_of(record)
+                if rows is None:
+                    others.append(record["id"])
+                else:
+                    lists[record["id"]] = rows
+            proofs = inside.to_prove(lists)
+            group = _Group(page.covers, len(others) + len(proofs))
+            for id_ in others:
+                self._ask(_Parent(id_, IdRange(0), group))
+            for id_ in proofs:
+                # whoever gets the rows renames their keys in place
+                self._ask(_Parent(id_, IdRange(0), group, inside=list(map(dict, lists[id_]))))
+            yield Page(
+                records=[
+                    {self._parent_key: id_, **row} for id_, rows in lists.items() for row in rows
+                ],
+                began=page.began,
+                covers=page.covers if not group.left else None,
+                load=page.load,
+            )
+            # waiting for them here would keep the pages that came meanwhile, and their memory
+            yield from self._questions.pages(lambda: None, until=math.inf)
+            if alone > MOST_ALONE:
+                break
+        yield from self._questions.pages(lambda: None)
+
+    def _prove(self, inside: InsideParents, wanted: Pass) -> Generator[Page, None, bool]:
+        """Whether some lists are the same inside of their parents, in any form."""
+        if not wanted.done.gaps() or not self._parents.instance.capabilities.selects_fields:
+            return False
+        reason = "none of them was seen inside of a parent"
+        has_form = True
+        while has_form:
+            # parents with a list that is not empty, where Coupa filters by that
+            for filter_ in ({f"{inside.name}[id][gt]": "0"}, {}):
+                lists = yield from self._newest_lists(inside, filter_)
+                try:
+                    yield from self._prove_lists(lists)
+                except _DifferentError as difference:
+                    self._questions.drop()
+                    reason = str(difference)
+                    break
+                if inside.is_proved:
+                    return True
+            has_form = inside.ask_otherwise()
+        logger.info(f"{self._path}: each list costs a request, {reason}.")
+        return False
+
+    def _prove_lists(self, lists: Mapping[int, list[JsonRecord]]) -> Iterator[Page]:
+        longest_first = sorted(lists, key=lambda id_: -len(lists[id_]))[:FIRST_PROOFS]
+        group = _Group(None, len(longest_first))
+        for id_ in longest_first:
+            self._ask(_Parent(id_, IdRange(0), group, inside=lists[id_]))
+        return self._questions.pages(lambda: None)
+
+    def _newest_lists(
+        self, inside: InsideParents, filter_: Mapping[str, str]
+    ) -> Generator[Page, None, dict[int, list[JsonRecord]]]:
+        """Lists with rows inside of the newest parents, by the parents' ids."""
+        found: dict[int, list[JsonRecord]] = {}
+
+        def on_answer(fetched: Fetched) -> Iterable[Page]:
+            fetched.load.release()
+            for parent in fetched.records:
+                rows = inside.rows_of(parent)
+                if rows and type(parent.get("id")) is int:
+                    found[parent["id"]] = rows
+            return ()
+
+        def on_failure(question: Question, failure: Exception) -> Iterable[Page]:
+            is_page = isinstance(failure, RequestFailedError) and failure.is_page
+            if isinstance(failure, QueryRefusedError) or (
+                is_page and question.failures + 1 >= ENOUGH_ALONE
+            ):
+                return ()
+            return self._questions.retry(question, failure)
+
+        query = {**self._order(descending=True), **filter_, "limit": str(PAGE_SIZE), **inside.query}
+        self._questions.ask(Question(query, on_answer, on_failure, records=PAGE_SIZE))
+        yield from self._questions.pages(lambda: None)
+        return found
+
+    def _compare(self, parent: _Parent) -> Iterable[Page]:
+        """Compares a list that was read by itself. Where it differs, both are read once more: what
+        was edited in between does not differ in the same way again.
+
+        Raises:
+            _DifferentError: if something always differs.
+        """
+        assert self._inside is not None
+        assert parent.inside is not None
+        found = self._inside.compare(parent.own, parent.inside)
+        parent.differences = found & parent.differences if parent.comparisons else found
+        parent.comparisons += 1
+        if not parent.differences:
+            return [self._page(parent, [], is_last=True)]
+        if parent.comparisons == MOST_COMPARISONS:
+            raise _different(self._inside, parent)
+        self._questions.ask(
+            Question(
+                {"id": str(parent.id), "limit": "1", **self._inside.query},
+                partial(self._on_inside_again, self._inside, parent),
+                lambda question, failure: self._questions.retry(question, failure),
+            )
+        )
+        return ()
+
+    def _on_inside_again(
+        self, inside: InsideParents, parent: _Parent, fetched: Fetched
+    ) -> Iterable[Page]:
+        fetched.load.release()
+        again = [record for record in fetched.records if record.get("id") == parent.id]
+        if not again:
+            return [self._page(parent, [], is_last=True)]
+        parent.inside = inside.rows_of(again[0])
+        if parent.inside is None:
+            raise _different(inside, parent)
+        parent.position, parent.own = IdRange(0), []
+        self._ask(parent)
+        return ()
+
+    # --- One list ---
+
+    def _order(self, *, descending: bool = False) -> dict[str, str]:
+        if not self._parents.instance.capabilities.takes_order_by:
+            return {}
+        return {"order_by": "id", "dir": "desc" if descending else "asc"}
+
     def _ask(self, parent: _Parent) -> None:
         after = parent.position.after
-        query = {"limit": str(PAGE_SIZE), **({"id[gt]": str(after)} if after else {})}
-        if self._parents.instance.capabilities.takes_order_by:
-            query |= {"order_by": "id", "dir": "asc"}
+        query = {
+            "limit": str(PAGE_SIZE),
+            **({"id[gt]": str(after)} if after else {}),
+            **self._order(),
+        }
         self._questions.ask(
             Question(
                 query,
@@ -140,6 +354,10 @@ class NestedLists:
             position.advance(rows)
         if not is_last:
             self._ask(parent)
+        if parent.inside is not None:
+            fetched.load.release()
+            parent.own += rows
+            return self._compare(parent) if is_last else ()
         return [self._page(parent, rows, is_last=is_last, fetched=fetched)]
 
     def _page(
@@ -153,7 +371,7 @@ class NestedLists:
     ) -> Page:
         group = parent.group
         group.left -= is_last
-        is_retry = group.covers is None
+        is_retry = group.covers is None and parent.inside is None
         return Page(
             records=[{self._parent_key: parent.id, **row} for row in rows],
             began=self._questions.began,
@@ -200,6 +418,9 @@ class NestedLists:
             return [self._page(parent, [], is_last=True)]
         if failure is None:
             raise errors.no_such_list(self._path, self._stream)
+        if parent.inside is not None:
+            # its rows came, they just prove nothing
+            return [self._page(parent, [], is_last=True)]
         self._missing += 1
         if self._missing > MOST_MISSING:
             raise failure.error

@@ -144,19 +144,22 @@ class Requests:
         )
         self._pending[future] = question
 
-    def pages(self, meanwhile: Callable[[], None], *, until: int = 0) -> Iterator[Page]:
+    def pages(self, meanwhile: Callable[[], None], *, until: float = 0) -> Iterator[Page]:
         """What becomes of all questions, those included that are asked while this goes on.
 
         Args:
             meanwhile: called before each wait.
-            until: how many may be left unanswered.
+            until: how many are not waited for.
 
         Raises:
             AirbyteTracedException: what a question raises.
         """
-        while len(self._pending) > until:
+        while self._pending:
             meanwhile()
-            done, _ = wait(self._pending, return_when=FIRST_COMPLETED)
+            seconds = 0 if len(self._pending) <= until else None
+            done, _ = wait(self._pending, seconds, FIRST_COMPLETED)
+            if not done:
+                return
             for future in done:
                 question = self._pending.pop(future, None)
                 if question is not None:

@@ -152,6 +152,9 @@ class _Progress:
             began = self._began
             self._start_over()
             self._began = self._began or began
+            if self.table.stream.nested:
+                # what an earlier sync sent came in the way that has proved wrong
+                self._sent = IdSet()
         if page.missing is not None:
             self.missing.add(page.missing)
         if page.found is not None:

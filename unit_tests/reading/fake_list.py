@@ -90,6 +90,8 @@ class FakeList:
         before: called with each query before it is answered; may raise or change records.
         refuses: parameters that are answered with 400.
         ignores: parameters that are passed over.
+        associations: what comes for `fields` that name one with what is wanted of it, made of the
+            record's id and these fields.
         zone: hours by which filter times are misread.
         queries: all that came.
     """
@@ -99,6 +101,7 @@ class FakeList:
     before: Callable[[Query], None] = lambda _: None
     refuses: Sequence[str] = ()
     ignores: Sequence[str] = ()
+    associations: Mapping[str, Callable[[int, list[Any]], Any]] = field(default_factory=dict)
     zone: float = 0.0
     hidden: Sequence[int] = ()
     queries: list[Query] = field(default_factory=list)
@@ -125,12 +128,18 @@ class FakeList:
         rows = rows[start : start + min(int(query.get("limit", "50")), self.cap)]
         rows = [row for row in rows if row["id"] not in self.hidden]
         if "fields" in query:
-            names = {
-                name if isinstance(name, str) else next(iter(name))
-                for name in json.loads(query["fields"])
-            }
+            fields: dict[str, list[Any]] = {}
+            for name in json.loads(query["fields"]):
+                fields |= {name: []} if isinstance(name, str) else name
             return [
-                {key: value for key, value in row.items() if key.replace("-", "_") in names}
+                {
+                    **{key: value for key, value in row.items() if key.replace("-", "_") in fields},
+                    **{
+                        name: make(row["id"], fields[name])
+                        for name, make in self.associations.items()
+                        if name in fields
+                    },
+                }
                 for row in rows
             ]
         return rows

@@ -369,6 +369,22 @@ def test_what_was_not_whole_comes_again() -> None:
     assert done_of(only.states("invoices")[-1]) == []
 
 
+def test_what_an_earlier_sync_sent_of_lists_below_records_comes_again_too() -> None:
+    """It was not whole for the same reason."""
+    mark = {
+        "began": at(1),
+        "since": None,
+        "done": [[0, 50]],
+        "newest": None,
+        "full_refresh": True,
+    }
+    state: dict[str, Any] = {"pass": mark}
+    plans = planned(["user_addresses"], {"user_addresses": state})
+    assert plans[0].wanted().done.gaps()[0][0] == 50
+    sync = synced(plans, Page(began=BEGAN, starts_over=True), error="Coupa is down.")
+    assert done_of(sync.states("user_addresses")[-1]) == []
+
+
 # --- Records without update times ---
 
 

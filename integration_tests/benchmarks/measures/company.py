@@ -28,8 +28,7 @@ UNCHANGED_LISTS = 20
 
 def measure(plan: Plan, result: Result) -> None:
     """Lets the connector read all lists, where latency and Coupa's limit count; and smaller ones
-    with the lists below their records, which cost one request for each record, whether there is
-    anything or not."""
+    with the lists below their records."""
     for what, share in (
         (WITHOUT_SUBSTREAMS, plan.scale.company_share),
         (WITH_SUBSTREAMS, plan.scale.substreams_share),

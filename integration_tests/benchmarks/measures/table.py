@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from integration_tests.benchmarks.result import Result
 
-from . import columns, commands, company, cost, killed, speed, stalled, sweep, tables
+from . import columns, commands, company, cost, killed, speed, stalled, substreams, sweep, tables
 from .plan import Plan
 
 Measure = Callable[[Plan, Result], None]
@@ -18,6 +18,7 @@ MEASURES: Mapping[str, Measure] = {
     "tables": tables.measure,
     "company": company.measure,
     "unchanged": company.measure_unchanged,
+    "substreams": substreams.measure,
     "cost": cost.measure,
     "stalled": stalled.measure,
     "killed": killed.measure,
