@@ -37,6 +37,8 @@ def nested(depth: int) -> Any:
 
 
 NOTES = {"id": INTEGER, "note": TEXT}
+DELETED_AT = "_ab_cdc_deleted_at"
+GONE = {**NOTES, DELETED_AT: TIME}
 NEWER = {"id": INTEGER, "order": TEXT, "user": OBJECT, "rate": NUMBER}
 
 TYPES = {
@@ -120,6 +122,19 @@ SCHEMAS = {
         batch(NOTES, {"id": 1, "note": "old"}, {"id": 2, "note": "old"}, {"id": 1, "note": "new"}),
         batch(NOTES, {"id": 2, "note": "newer"}, {"id": 3, "note": "old"}, {"id": 2, "note": None}),
     ),
+    "gone": (
+        batch(NOTES, {"id": 1, "note": "a"}, {"id": 2, "note": "b"}, {"id": 3, "note": "c"}),
+        batch(
+            GONE,
+            {"id": 1, "note": "new"},
+            {"id": 1, DELETED_AT: "2026-11-26T08:00:00Z"},
+            {"id": 2, DELETED_AT: "2026-11-26T08:00:00Z"},
+            {"id": 4, DELETED_AT: "2026-11-26T08:00:00Z"},
+            {"id": 5, DELETED_AT: "2026-11-26T08:00:00Z"},
+            {"id": 5, "note": "back"},
+        ),
+        batch(GONE, {"id": 2, "note": "back"}),
+    ),
     "newer": (
         batch({"id": INTEGER}, {"id": 1}, {"id": 2}),
         batch(NEWER, {"id": 2, "order": "007", "user": {"a": 1}, "rate": 0.12345678901234}),
@@ -178,6 +193,14 @@ def test_a_record_that_comes_twice_is_stored_once_as_it_came_last(stored: Stored
     ]
 
 
+def test_a_row_whose_record_is_gone_is_deleted_until_it_comes_again(stored: Stored) -> None:
+    assert stored.rows("gone", "id, note") == [
+        {"id": 2, "note": "back"},
+        {"id": 3, "note": "c"},
+        {"id": 5, "note": "back"},
+    ]
+
+
 def test_columns_of_a_newer_version_are_added_whatever_their_names(stored: Stored) -> None:
     assert stored.rows("newer", 'id, "order", "user", rate') == [
         {"id": 1, "order": None, "user": None, "rate": None},
@@ -214,7 +237,7 @@ def test_a_value_that_does_not_fit_leaves_all_others_in_place(stored: Stored) ->
     assert at.isoformat() == "2024-03-10T07:00:00.250000+00:00"
 
 
-def test_what_does_not_fit_is_told_with_its_place_and_kept_aside(stored: Stored) -> None:
+def test_what_does_not_fit_is_reported_with_its_place_and_kept_aside(stored: Stored) -> None:
     said = sorted(stored.said["misfits"])
     places = (
         *(
@@ -239,7 +262,7 @@ def test_what_does_not_fit_is_told_with_its_place_and_kept_aside(stored: Stored)
     assert meta[4] == {}
 
 
-def test_a_value_is_told_once_even_if_it_has_a_nul_too(stored: Stored) -> None:
+def test_a_value_is_reported_once_even_if_it_has_a_nul_too(stored: Stored) -> None:
     places = [
         sentence for sentence in stored.said["mixed"] if "orders.count of record 1 is" in sentence
     ]

@@ -57,6 +57,8 @@ _ADVICE = {
     "start_date": "Start date must be a date and time with time zone, for example "
     "2024-01-01T00:00:00Z",
     "lookback_window_hours": "Look-back window must be a whole number of hours from 0 to 720",
+    "deleted_records_every_days": "Look for deleted records every so many days must be a "
+    "whole number from 0 to 365",
     "requests_per_second": "Requests per second must be a whole number from 1 to 25",
     "num_workers": "Number of workers must be a whole number from 2 to 100",
 }
@@ -127,6 +129,7 @@ class CoupaConfig(BaseModel):
     """None for the grant type client credentials, which needs no more than the client."""
     start_date: AwareDatetime | None = None
     lookback_window_hours: int = Field(default=2, ge=0, le=720, strict=True)
+    deleted_records_every_days: int = Field(default=0, ge=0, le=365, strict=True)
     requests_per_second: int = Field(default=20, ge=1, le=25, strict=True)
     num_workers: int = Field(default=50, ge=2, le=100, strict=True)
 

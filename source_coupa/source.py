@@ -41,12 +41,13 @@ from source_coupa.oauth.scope_gate import ScopeGate
 from source_coupa.protocol import settings_file
 from source_coupa.protocol.catalog import describe, schema_of
 from source_coupa.protocol.config_update import hand_back
-from source_coupa.protocol.failure_report import told_once
+from source_coupa.protocol.failure_report import reported_once
 from source_coupa.protocol.files import read_json, read_settings
 from source_coupa.protocol.heartbeat import every
 from source_coupa.protocol.state import AHEAD, bookmarks
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import PAGE_SIZE
+from source_coupa.reading.sweep import Sweep
 from source_coupa.streams import StreamRow, stream_rows
 from source_coupa.tables.discovery import look_at, with_columns
 from source_coupa.tables.fan_out import TICK, FanOut
@@ -90,7 +91,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             config: the settings as the user entered them; None for `spec`.
             state: the state messages to go on from.
             config_path: where settings that the manifest migrates are written back. A file that
-                is mounted into a container often cannot be written; they then are only told.
+                is mounted into a container often cannot be written; they then are only printed.
         """
         self._config_path = config_path
         self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
@@ -143,7 +144,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         """Replaces the file of the settings, which the CDK would empty before it writes."""
         migrated = super()._migrate_and_transform_config(None, config)
         if config_path and migrated is not None and migrated != config:
-            # the CONTROL message tells them too
+            # the CONTROL message has them too
             with suppress(OSError):
                 settings_file.replace(Path(config_path), json.dumps(migrated))
         return migrated
@@ -202,8 +203,12 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             seconds=LOOK_SECONDS,
             parallel=PARALLEL_REQUESTS,
         )
+        marks_deleted = CoupaConfig.parse(self._config).deleted_records_every_days > 0
         return AirbyteCatalog(
-            streams=[with_columns(describe(stream), stream, seen) for stream in opened]
+            streams=[
+                with_columns(describe(stream), stream, seen, marks_deleted=marks_deleted)
+                for stream in opened
+            ]
         )
 
     def read(
@@ -227,7 +232,8 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         known = {row.name for row in rows}
         settings = CoupaConfig.parse(self._config)
         _refuse_start_ahead(settings)
-        clock = instance_of(settings).clock
+        instance = instance_of(settings)
+        clock = instance.clock
         states = bookmarks(state or [], rows, clock.now())
         schemas = {row.name: schema_of(row) for row in rows}
         plans = plan(catalog, states, rows, schemas, settings)
@@ -238,14 +244,20 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             for message in _failed(errors.unknown_stream(name), name)
         ]
         self.resolved_manifest["streams"][:] = [
-            self._list_definition(list_plan, list_plan.selection(schemas)) for list_plan in plans
+            self._list_definition(
+                list_plan,
+                list_plan.selection(schemas),
+                list_plan.sweep(clock.now(), settings.deleted_records_every_days),
+            )
+            for list_plan in plans
         ]
         # the CDK logs lists as streams; the fan-out logs streams
         self.logger.setLevel(logging.WARNING)
         streams = self.streams(config)
         messages = self._concurrent_source.read(streams) if streams else ()
+        fan_out = FanOut(plans, clock, instance.scheduler.traffic)
         with every(SECONDS_PER_TICK, self._tick):
-            yield from told_once(chain(unknown, FanOut(plans, clock).messages(messages)))
+            yield from reported_once(chain(unknown, fan_out.messages(messages)))
 
     def _for(
         self,
@@ -283,7 +295,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         return super().streams(config)
 
     def _list_definition(
-        self, list_plan: ListPlan, selection: FieldSelection | None
+        self, list_plan: ListPlan, selection: FieldSelection | None, sweep: Sweep | None
     ) -> dict[str, Any]:
         """The manifest's definition of one of a list's streams, as the CDK is to read the list."""
         definition = self._definitions[list_plan.tables[0].name]
@@ -293,6 +305,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             "name": list_plan.name,
             "wanted": list_plan.wanted(),
             "selection": selection,
+            "sweep": sweep,
         }
         return {**whole, "name": list_plan.name, "retriever": retriever}
 

@@ -44,6 +44,13 @@ class StreamRow:
         """One scope of each of these is needed."""
         return (self.scopes, self.parent_scopes) if self.parent_scopes else (self.scopes,)
 
+    @property
+    def can_be_swept(self) -> bool:
+        """Whether its ids say which records are gone: it has the records of a list, as changes
+        bring them."""
+        is_main = self.rows is None and self.nested is None and not self.shape
+        return is_main and self.cursor_field is not None and self.key == ("id",)
+
     def is_open_to(self, held: set[str]) -> bool:
         """Whether a client that holds these scopes may read the stream."""
         return all(held.intersection(scopes) for scopes in self.needs)

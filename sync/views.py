@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy
 
-from sync.caches.columns import column_of, is_amount, is_day, view_of
+from sync.caches.columns import DELETED_AT, column_of, is_amount, is_day, view_of
 from sync.changes import columns_of
 from sync.destinations import Destination
 
@@ -22,12 +22,12 @@ def make_view(
         properties: those of the stream's schema.
 
     Returns:
-        What to tell if it cannot be made, None else.
+        A note if it cannot be made, None else.
     """
     amounts = {column_of(field) for field, each in properties.items() if is_amount(each)}
     shown = []
     for column, type in columns_of(connection, stream).items():
-        if column.startswith("_airbyte_"):
+        if column.startswith("_airbyte_") or column == DELETED_AT:
             continue
         if column in amounts and type in ("text", "varchar"):
             shown.append(f'{destination.decimal(column)} AS "{column}"')
@@ -51,6 +51,6 @@ def make_view(
         else:
             return None
     return (
-        f"The view {view_of(stream)} could not be made anew, as others are made of it: drop them "
+        f"The view {view_of(stream)} could not be made again, as others depend on it: drop them "
         "if it lacks columns."
     )

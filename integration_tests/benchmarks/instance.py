@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ class Instance:
     def ids(self) -> list[int]:
         """The ids of all invoices, ascending: the ground truth."""
         return sorted(map(int, self._call("stamps", {"resource": "invoices"})))
+
+    def newest(self) -> str:
+        """When an invoice was changed last."""
+        stamps = self._call("stamps", {"resource": "invoices"}).values()
+        return datetime.fromtimestamp(max(stamps), timezone.utc).isoformat()
 
     def _call(self, name: str, arguments: dict[str, Any]) -> Any:
         request = urllib.request.Request(

@@ -37,6 +37,9 @@ def report(result: Result, verdicts: Sequence[Verdict]) -> str:
         parts.append(_titled(title, _stalled(result)))
     if result.killed:
         parts.append(_titled("Syncs that are killed, and the next ones", _killed(result)))
+    if result.sweep:
+        title = f"Deleted records are looked for ({latency}, {COUPAS_LIMIT} requests/s)"
+        parts.append(_titled(title, _sweep(result)))
     if result.columns:
         title = "The same invoices with all columns and with ten of them"
         parts.append(_titled(title, _columns(result)))
@@ -183,6 +186,29 @@ def _killed(result: Result) -> str:
             f"{k.lost:,}",
         )
         for k in result.killed
+    ]
+    return table(head, rows)
+
+
+def _sweep(result: Result) -> str:
+    head = (
+        *("rows", "gone", "found", "wrong", "requests", "MB", "bytes in the state"),
+        *("seconds", "CPU seconds", "peak MB"),
+    )
+    rows = [
+        (
+            f"{s.rows:,}",
+            f"{s.gone:,}",
+            f"{s.found:,}",
+            f"{s.lost:,}",
+            f"{s.requests:,}",
+            f"{s.answer_bytes / 1e6:.1f}",
+            f"{s.state_bytes:,}",
+            f"{s.seconds:.0f}",
+            f"{s.cpu_seconds:.1f}",
+            f"{s.peak_memory_mb:.0f}",
+        )
+        for s in result.sweep
     ]
     return table(head, rows)
 

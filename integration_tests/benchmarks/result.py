@@ -211,6 +211,27 @@ class KilledFigures:
 
 
 @dataclass(frozen=True)
+class SweepFigures:
+    """A sync that looks for deleted records, and in which nothing else has changed."""
+
+    rows: int
+    """There are."""
+    gone: int
+    """Are not there any more."""
+    found: int
+    """Of these."""
+    lost: int
+    """Are there, and were taken for gone."""
+    requests: int
+    answer_bytes: int
+    state_bytes: int
+    """Of the ids in the state."""
+    seconds: float
+    cpu_seconds: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True)
 class Skipped:
     """What was not measured, and why."""
 
@@ -237,6 +258,7 @@ class Result:
     stalled: list[StalledFigures] = field(default_factory=list)
     killed: list[KilledFigures] = field(default_factory=list)
     company: list[CompanyFigures] = field(default_factory=list)
+    sweep: list[SweepFigures] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
 
     @classmethod

@@ -47,6 +47,8 @@ class Scale:
     """Read by a sync that is killed."""
     killed_after: tuple[int, ...]
     """Rows after which that happens: shortly before a state is due."""
+    swept: Load
+    """Compared with the ids in a state."""
     command_runs: int
     company_lists: int
     """How many lists of `company.tsv` are there, those below their records besides."""
@@ -81,6 +83,7 @@ FULL = Scale(
     stall_seconds=60.0,
     killed=Load(30_000, 2_000),
     killed_after=(3_950, 15_950, 27_950),
+    swept=Load(1_000_000, 300),
     command_runs=5,
     company_lists=1_000,
     company_share=1,
@@ -104,6 +107,7 @@ QUICK = Scale(
     stall_seconds=1.0,
     killed=Load(3_000, 2_000),
     killed_after=(1_450,),
+    swept=Load(3_000, 300),
     command_runs=1,
     company_lists=21,
     company_share=100,

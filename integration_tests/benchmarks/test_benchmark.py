@@ -231,7 +231,7 @@ def test_goals_hold_for_the_worse_of_all_runs() -> None:
     result.cost.append(_cost(tables=14, record_bytes=50_000, rows_per_cpu_second=590.0))
     result.tables = [_tables(), _tables(tables=14, requests=105, seconds=9.0, state_messages=6)]
     result.company = [_company(), _company(what=WITH_SUBSTREAMS, requests=99_999)]
-    result.unchanged = [_company(requests=24, tokens=3, lists=(_list(),) * 20)]
+    result.unchanged = [_company(requests=44, tokens=3, lists=(_list(),) * 20)]
     result.substreams = [_substreams(), _substreams(requests=600)]
     result.stalled = [STALLED]
     result.killed = [KILLED]
@@ -246,7 +246,7 @@ def test_goals_hold_for_the_worse_of_all_runs() -> None:
         "all tables of a list: times the time of the list": (1.5, False),
         "state messages, of one for each table and 20 pages and the last one": (1.2, False),
         "first sync of a company: times its full pages": (1.1, True),
-        "nothing changed: requests for each list": (1.35, False),
+        "nothing changed: requests for each list, but for child tables": (1.35, False),
         "lists below records: requests inside of their parents, of those by themselves": (
             0.1,
             False,
@@ -383,7 +383,7 @@ def test_a_part_is_compared_with_that_part() -> None:
     assert (even.rows, even.lost, even.duplicated, even.unknown) == (100, 0, 0, 0)
 
 
-def test_a_reader_that_fails_is_told_and_the_others_are_measured() -> None:
+def test_a_reader_that_fails_is_reported_and_the_others_are_measured() -> None:
     result = _measured(
         SMALL, broken=_reader("raise SystemExit('no way')"), plain=_reader("run_program(read)")
     )
@@ -490,6 +490,9 @@ def test_a_quick_run_gives_every_figure(tmp_path: Path) -> None:
     (killed,) = result["killed"]
     assert QUICK.killed_after[0] <= killed["before"] <= QUICK.killed.rows == killed["rows"]
     assert (killed["lost"], killed["unknown"]) == (0, 0)
+    (swept,) = result["sweep"]
+    assert swept["rows"] == QUICK.swept.rows
+    assert (swept["found"], swept["lost"]) == (swept["gone"], 0)
     whole, part = result["columns"]
     for read in (whole, part):
         assert (read["rows"], read["lost"], read["duplicated"]) == (QUICK.speed.rows, 0, 0)

@@ -84,6 +84,7 @@ class Table:
         self._pool = pool
         self._rows = {row.id: row for row in rows}
         self._ids = sorted(self._rows)
+        self._gone: dict[int, Row] = {}
         self._highest = max(self._ids, default=0)
         self._clock = clock
         self._random = Random(f"{seed}/{resource.path}/edits")
@@ -234,6 +235,22 @@ class Table:
                 self._attributes |= _attributes(changes)
             self._changed()
 
+    def edit_row(self, id: int, /, path: str, place: int = 0, **attributes: Any) -> None:
+        """Change one row of a list in a record, `invoice-lines.tax-lines`, and set its `updated-at`
+        to now; that of the record stays.
+
+        `place` counts the rows of the record. KeyError or IndexError if there is none.
+        """
+        with self.lock:
+            *outer, last = path.split(".")
+            body = self._body(self._rows[id])
+            holders = [body]
+            for key in outer:
+                holders = [item for holder in holders for item in holder.get(key) or ()]
+            rows = [row for holder in holders for row in holder.get(last) or ()]
+            rows[place].update({"updated-at": self._now().isoformat(), **_dashed(attributes)})
+            self.edit(id, {(*outer, last)[0]: body[(*outer, last)[0]]}, touch=False)
+
     def edit_many(
         self,
         which: int | Iterable[int],
@@ -253,9 +270,27 @@ class Table:
     def delete(self, id: int) -> None:
         """Remove a row; KeyError if there is none."""
         with self.lock:
-            del self._rows[id]
+            self._gone[id] = self._rows.pop(id)
             del self._ids[bisect_left(self._ids, id)]
             self._changed()
+
+    def restore(self, id: int, *, touch: bool = False) -> None:
+        """Bring back a row that was removed, as it was, or with a new update time: it was only
+        hidden, or was restored. KeyError if there is none."""
+        with self.lock:
+            self._rows[id] = self._gone.pop(id)
+            insort(self._ids, id)
+            if touch:
+                self.edit(id)
+            self._changed()
+
+    def renumber(self, id: int) -> int:
+        """Remove a row and add it under a new id; returns that."""
+        with self.lock:
+            record = self.get(id)
+            self.delete(id)
+            del record["id"], record["updated-at"]
+            return self.add(record)
 
     def _some(self, count: int) -> list[int]:
         return self._random.sample(self._ids, min(count, len(self._ids)))

@@ -9,6 +9,7 @@ is given, not only at the end:
 - COMPLETE: whatever was there when the sync began and was not touched has arrived, but for what an
   earlier part of the same pass had read before it was changed: that comes with the next pass.
 - records that a state calls missing are exempt until they arrive.
+- no row is deleted that Coupa still shows.
 - nothing is sent again without need: within a sync, after one that was stopped (but for the pages
   of one state), and in a later one (but for its look-back).
 - the end of the chain: of each id the newest version is there, letter for letter.
@@ -37,6 +38,9 @@ Versions = dict[int, tuple[int | None, object]]
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:?\d\d)")
 _SHOWN = 5
+
+DELETED_AT = "_ab_cdc_deleted_at"
+"""The column by which a record that is gone is marked."""
 
 MOST_REPEATED = 2_000
 """Records that a sync repeats after one that was stopped, or a twentieth of what that had read."""
@@ -394,6 +398,9 @@ class Destination:
         shape, table, taking = STREAMS[stream], self.tables[stream], takings[stream]
         id, time = shape.id_of(data), shape.time_of(data)
         updated = None if time is None else second(time)
+        if data.get(DELETED_AT):
+            self._take_deletion(stream, id, taking)
+            return
         arrived = table.arrived.get(id)
         if arrived is None or updated != arrived.updated:
             arrived = table.arrived[id] = Arrived(updated)
@@ -403,6 +410,13 @@ class Destination:
         wanted = taking.missing.get(id)
         if wanted is not None and updated == wanted.updated and len(arrived.rows) == wanted.rows:
             del taking.missing[id]
+
+    def _take_deletion(self, stream: str, id: int, taking: Taking) -> None:
+        """Deletes a row, unless it is there in Coupa, and was all the time."""
+        version = taking.before.get(id)
+        if version is not None and version == self._versions(stream).get(id):
+            self.broken.append(f"{stream} deleted record {id}, which Coupa shows")
+        self.tables[stream].arrived.pop(id, None)
 
     def _note_repeats(self, taking: Taking, id: int, updated: int | None, row: int) -> None:
         if id in taking.asked_for:
@@ -416,6 +430,14 @@ class Destination:
         is_there = taking.there.get(id, -1) == updated
         if is_there and updated is not None and taking.bound and updated < taking.bound - 1:
             taking.unneeded.add(id)
+
+    def _has_new_rows(self, stream: str, id: int, bound: int) -> bool:
+        """Whether something in a record has changed since."""
+        row = self._truth(stream).row(id)
+        if row is None:
+            return True
+        times = _TIME.finditer(self._truth(stream).render(row).decode())
+        return any(second(found[0]) >= bound - 1 for found in times)
 
     def _take_state(
         self,
@@ -460,7 +482,9 @@ class Destination:
         if self._scenario.may_start_over:
             return
         self._is_empty(taking.again, f"{stream} brought twice")
-        self._is_empty(taking.unneeded, f"{stream} brought without need")
+        least = taking.bound or 0
+        unneeded = {id for id in taking.unneeded if not self._has_new_rows(stream, id, least)}
+        self._is_empty(unneeded, f"{stream} brought without need")
         if len(taking.repeated) > max(self._most_repeated, len(taking.earlier) // 20):
             self._is_empty(taking.repeated, f"{stream} repeated after it was stopped")
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Any
 from unittest.mock import patch
 
@@ -18,15 +19,17 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import RESOURCE_OF
 from source_coupa.config import CoupaConfig
-from source_coupa.reading import coupa_list, responses
+from source_coupa.reading import coupa_list, responses, sweep
 from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.filter_proof import FilterProof
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
+from source_coupa.reading.known_ids import Ids
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import Requests
+from source_coupa.reading.row_changes import Watch
 from source_coupa.records.fields import JsonRecord
 from source_coupa.streams import StreamRow
 from source_coupa.tables import fan_out, plan
@@ -257,12 +260,32 @@ def _last_row_left_out(self: Rows, record: JsonRecord) -> list[JsonRecord]:
     return _rows(self, record)[:-1]
 
 
+_take = Watch.take
+
+
+def _matching_rows_taken_for_all(
+    self: Watch, range_: IdRange, page: list[JsonRecord]
+) -> tuple[list[JsonRecord], set[int]]:
+    self._are_whole = True
+    return _take(self, range_, page)
+
+
+def _taken_at_its_word(
+    self: Watch, range_: IdRange, page: list[JsonRecord]
+) -> tuple[list[JsonRecord], set[int]]:
+    return page, set()
+
+
 def _passed_over_in_silence(self: IdRange, id_: int) -> None:
     self.after = id_ + PAGE_SIZE
 
 
 def _given_up(self: Any, range_: IdRange, failure: Any) -> Iterable[Page]:
     raise failure.error
+
+
+def _gone_on_the_next_page(found: sweep.Sweep, seen: Ids, _: CoupaList) -> frozenset[int]:
+    return frozenset(found.known - Ids.of(islice(seen, PAGE_SIZE)))
 
 
 def _changing(target: Any, name: str, value: Any) -> Callable[[], AbstractContextManager[Any]]:
@@ -394,6 +417,30 @@ MUTANTS: Mapping[str, Mutant] = {
         _changing(Rows, "of", _last_row_left_out),
         lambda s: _some(s) and _reads_rows(s),
     ),
+    "rows that change alone": Mutant(
+        "a changed row arrives, whether its record has changed or not",
+        _changing(ListPlan, "_row_changes", lambda self: None),
+        lambda s: s.edits_rows and _some(s) and any(y.edits_before > 5 for y in s.syncs),
+    ),
+    "changed rows taken for all": Mutant(
+        "a record comes with all of its rows",
+        _changing(Watch, "take", _matching_rows_taken_for_all),
+        lambda s: (
+            s.dialect.get("association_rows") == "matching"
+            and _some(s)
+            and any(y.edits_before > 5 for y in s.syncs)
+        ),
+    ),
+    "a filter on rows without proof": Mutant(
+        "nothing is sent again without need",
+        _changing(Watch, "take", _taken_at_its_word),
+        lambda s: (
+            s.dialect.get("association_times") == "ignored"
+            and _is_incremental(s)
+            and _some(s)
+            and _is_calm(s)
+        ),
+    ),
     "columns without proof": Mutant(
         "columns are asked for alone only where they come as in full records",
         _changing(FieldSelection, "compare", lambda self, *_: self._unproved.clear()),
@@ -423,6 +470,17 @@ MUTANTS: Mapping[str, Mutant] = {
         "only the record that cannot be had is passed over",
         _changing(IdRange, "pass_over", _passed_over_in_silence),
         lambda s: _some(s) and _has_ill(s, heavy=False) and "fields" not in s.dialect,
+    ),
+    "one page of ids is all": Mutant(
+        "no row is deleted that Coupa still shows",
+        _changing(sweep, "_gone", _gone_on_the_next_page),
+        lambda s: (
+            bool(s.deleted_every)
+            and _is_incremental(s)
+            and any(count > 2 * PAGE_SIZE and name in s.streams for name, count in s.rows.items())
+            and not s.may_fail_for_good
+            and any(sync.pause_hours > 24 * s.deleted_every for sync in s.syncs[1:])
+        ),
     ),
     "a blip taken for a setting": Mutant(
         "what was fine before and fails once is asked for again",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from integration_tests.harness import ALL_STREAMS, RESOURCE_OF
+from integration_tests.reference.manifest import ROOT, StreamRow
 from integration_tests.reference.manifest import STREAMS as MANIFEST_STREAMS
-from integration_tests.reference.manifest import StreamRow
 from integration_tests.sandbox import Record
 from integration_tests.truth import rows_of
 
@@ -30,6 +31,11 @@ class Stream:
     @property
     def resource(self) -> str:
         return RESOURCE_OF[self.list_]
+
+    @property
+    def path(self) -> str:
+        """The path of its rows in a record."""
+        return MANIFEST[self.name].rows or ""
 
     @property
     def lookback_hours(self) -> int:
@@ -67,3 +73,9 @@ STREAMS: Mapping[str, Stream] = {
     "user_roles": Stream("user_roles", "users", "user"),
 }
 """By name."""
+
+
+def all_columns(name: str) -> Sequence[str]:
+    """The columns that a stream's schema declares."""
+    schema = ROOT / "source_coupa" / "schemas" / f"{name}.json"
+    return tuple(json.loads(schema.read_text(encoding="utf-8"))["properties"])

@@ -2,8 +2,10 @@
 
 # without `from __future__ import annotations`: on Python 3.10 the CDK cannot read InitVar as text
 
+from array import array
 from collections.abc import Iterable, Mapping
 from dataclasses import InitVar, dataclass
+from itertools import chain
 from typing import Any
 
 from airbyte_cdk.sources.declarative.extractors.record_selector import RecordSelector
@@ -16,7 +18,9 @@ from source_coupa import errors
 from source_coupa.config import CoupaConfig
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
+from source_coupa.reading.known_ids import Ids
 from source_coupa.reading.pages import Page, Pass
+from source_coupa.reading.sweep import swept
 from source_coupa.records.revisions import flat_revision
 from source_coupa.tables.fan_out import PAGE
 from source_coupa.transport.connection import HttpConnection
@@ -39,6 +43,7 @@ class KeysetRetriever(Retriever):
             SHAPES.
         wanted: what to read, set by SourceCoupa.
         selection: what part of the records to ask for, likewise; None for all.
+        sweep: what to look for when all is read, likewise; None for nothing.
     """
 
     name: str
@@ -48,11 +53,13 @@ class KeysetRetriever(Retriever):
     parameters: InitVar[Mapping[str, Any]]
     wanted: Any = None
     selection: Any = None
+    sweep: Any = None
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
         self._resource = parameters["resource"]
         self._shape = SHAPES.get(parameters.get("shape", ""))
         self._settings = CoupaConfig.parse(self.config)
+        self._read_ids = array("q")
 
     def read_records(
         self, records_schema: Mapping[str, Any], stream_slice: StreamSlice | None = None
@@ -63,16 +70,25 @@ class KeysetRetriever(Retriever):
             AirbyteTracedException: if anything could be missing; nothing is skipped.
         """
         try:
-            for page in self._pages(self.wanted or Pass(), records_schema):
+            for page in chain(self._pages(self.wanted or Pass(), records_schema), self._swept()):
                 page.records = [
                     dict(record)
                     for record in self.record_selector.filter_and_transform(
                         page.records, stream_state={}, records_schema={}, stream_slice=stream_slice
                     )
                 ]
+                if self.sweep is not None:
+                    self._read_ids.extend(record["id"] for record in page.records)
+                    page.goes_on = page.is_last
                 yield {PAGE: page}
         except RecursionError:
             raise errors.too_deep(self._resource) from None
+
+    def _swept(self) -> Iterable[Page]:
+        if self.sweep is not None:
+            ids = self._list(self.requester, ids_only=True)
+            records = self._list(self.requester)
+            yield from swept(self.sweep, ids, records, lambda: Ids.of(self._read_ids))
 
     def _pages(self, wanted: Pass, schema: Mapping[str, Any]) -> Iterable[Page]:
         return self._list(self.requester, self.selection).read(wanted)
@@ -100,9 +116,11 @@ class KeysetRetriever(Retriever):
         instance = instance_of(self._settings)
         if requester.error_handler is None:
             raise ValueError("the manifest's requesters have error handlers")
+        parameters = requester.get_request_params(stream_slice=stream_slice)
         return HttpConnection(
             url=requester.get_url(stream_slice=stream_slice),
             headers=requester.get_request_headers(),
+            optional={name: value for name, value in parameters.items() if value},
             authenticator=requester.get_authenticator(),  # type: ignore[arg-type]
             error_handler=requester.error_handler,
             session=instance.session,

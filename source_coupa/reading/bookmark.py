@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any
 
+from source_coupa.reading.known_ids import KnownIds
 from source_coupa.records.fields import instant
 
 END = 1 << 62
@@ -91,6 +92,7 @@ class Bookmark:
         short_page: see `PageLengths`; None if nothing is known.
         missing: ids of records that could not be had.
         under_way: a pass that is not complete.
+        known: the records that the table has; None while nobody wants to know.
     """
 
     updated_at: str | None = None
@@ -99,6 +101,7 @@ class Bookmark:
     short_page: int | None = None
     missing: frozenset[int] = field(default_factory=frozenset)
     under_way: PassMark | None = None
+    known: KnownIds | None = None
 
     @property
     def moment(self) -> datetime | None:
@@ -129,6 +132,7 @@ class Bookmark:
             if under_way.newest is not None:
                 instant(under_way.newest)
         highest_id, short_page = state.get("highest_id"), state.get("short_page")
+        known = state.get("known_ids")
         nulls_above = state.get("null_times_above")
         return cls(
             updated_at=updated_at,
@@ -137,6 +141,7 @@ class Bookmark:
             short_page=None if short_page is None else int(short_page),
             missing=frozenset(int(id_) for id_ in state.get("missing", ())),
             under_way=under_way,
+            known=None if known is None else KnownIds.from_state(known),
         )
 
     def to_state(self, cursor_field: str) -> dict[str, Any]:
@@ -152,6 +157,8 @@ class Bookmark:
             state["short_page"] = self.short_page
         if self.missing:
             state["missing"] = sorted(self.missing)
+        if self.known is not None:
+            state["known_ids"] = self.known.to_state()
         if self.under_way is not None:
             mark = self.under_way
             state["pass"] = {

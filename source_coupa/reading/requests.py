@@ -16,6 +16,7 @@ from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.backpressure import Load
 from source_coupa.transport.connection import Connection, RequestFailedError
 from source_coupa.transport.instance import Instance
+from source_coupa.transport.retry_after import LONGEST_WAIT
 
 logger = logging.getLogger("airbyte")
 
@@ -29,15 +30,15 @@ before Coupa accepts it (page 0018)."""
 MOST_REFUSALS = 2
 """How often a query of a new kind is sent again after 400, to a list that has been fine so far."""
 
-LONGEST_WAIT = 600.0
-"""Seconds; a Retry-After beyond it ends the list, the next sync goes on from its state."""
-
 FIRST_BYTES = 8_000
 """Of a record, until one was seen."""
 
 
 IDS_ALONE = {"fields": '["id"]'}
 """Asks for nothing but the ids of records."""
+
+IDS_AND_TIMES = {"fields": '["id","updated_at"]'}
+"""Asks for what the bound of update times is compared with besides."""
 
 Shape = Callable[[JsonRecord], JsonRecord]
 """Makes records with an `id` of those that Coupa prints without one."""
@@ -91,7 +92,7 @@ class Question:
     @property
     def asks_for_ids_alone(self) -> bool:
         """Whether whole records would do as well."""
-        return self.query.get("fields") == IDS_ALONE["fields"]
+        return self.query.get("fields") in (IDS_ALONE["fields"], IDS_AND_TIMES["fields"])
 
 
 class Requests:
@@ -99,6 +100,7 @@ class Requests:
 
     Attributes:
         began: before the first response, by Coupa's clock; None until it came.
+        follows_a_pass: whether the list was read in this sync before.
         record_bytes: what a record takes, as on the last page.
     """
 
@@ -118,12 +120,13 @@ class Requests:
         self._pending: dict[Future[Fetched], Question] = {}
         self._accepted: set[frozenset[str]] = set()
         self.began: datetime | None = None
+        self.follows_a_pass = False
         self.record_bytes = 0
 
     @property
     def has_answered(self) -> bool:
-        """Whether the list was fine in this pass."""
-        return self.began is not None
+        """Whether the list was fine in this sync."""
+        return self.began is not None or self.follows_a_pass
 
     @property
     def room(self) -> int:

@@ -19,6 +19,18 @@ SCHEMA: Mapping[str, Any] = {
 }
 """Of that column."""
 
+DELETED_AT = "_ab_cdc_deleted_at"
+"""The column by which Airbyte's destinations know that a record was deleted."""
+
+DELETED_AT_SCHEMA: Mapping[str, Any] = {
+    "type": ["null", "string"],
+    "format": "date-time",
+    "airbyte_type": "timestamp_with_timezone",
+    "description": "When the connector found that Coupa does not show the record any more: it was "
+    "deleted, or the client may not see it. Empty for all other records.",
+}
+"""Of that column."""
+
 logger = logging.getLogger("airbyte")
 
 

@@ -17,7 +17,7 @@ from source_coupa.records.fields import JsonRecord
 from source_coupa.records.keys import with_underscores
 from source_coupa.records.types import columns_of
 from source_coupa.streams import StreamRow
-from source_coupa.tables.columns import ADDITIONAL_FIELDS, SCHEMA
+from source_coupa.tables.columns import ADDITIONAL_FIELDS, DELETED_AT, DELETED_AT_SCHEMA, SCHEMA
 from source_coupa.tables.rows import Rows
 
 Look = Callable[[StreamRow], list[JsonRecord]]
@@ -73,13 +73,20 @@ def look_at(
 
 
 def with_columns(
-    described: AirbyteStream, stream: StreamRow, seen: Mapping[str, list[JsonRecord]]
+    described: AirbyteStream,
+    stream: StreamRow,
+    seen: Mapping[str, list[JsonRecord]],
+    *,
+    marks_deleted: bool = False,
 ) -> AirbyteStream:
-    """The same stream with the columns that its records show, and one for all others."""
+    """The same stream with the columns that its records show, one for all others, and one for
+    deletions where these are looked for."""
     properties: dict[str, Any] = described.json_schema.setdefault("properties", {})
     records = [] if stream.nested else seen.get(stream.resource, [])
     properties.update(columns_of(_rows(stream, records), [*properties, ADDITIONAL_FIELDS]))
     properties[ADDITIONAL_FIELDS] = dict(SCHEMA)
+    if marks_deleted and stream.can_be_swept:
+        properties[DELETED_AT] = dict(DELETED_AT_SCHEMA)
     return described
 
 

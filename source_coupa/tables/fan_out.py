@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from airbyte_cdk.models import (
+    AirbyteEstimateTraceMessage,
     AirbyteMessage,
     AirbyteRecordMessage,
     AirbyteStateBlob,
@@ -21,6 +24,8 @@ from airbyte_cdk.models import (
     AirbyteStateType,
     AirbyteStreamState,
     AirbyteStreamStatus,
+    AirbyteTraceMessage,
+    EstimateType,
     StreamDescriptor,
     TraceType,
     Type,
@@ -29,13 +34,16 @@ from airbyte_cdk.utils.stream_status_utils import as_airbyte_message as status_m
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
-from source_coupa.reading.bookmark import Bookmark, IdSet, PassMark
-from source_coupa.reading.pages import Page
+from source_coupa.reading.bookmark import Bookmark, IdSet, PassMark, text_of
+from source_coupa.reading.known_ids import Ids, KnownIds
+from source_coupa.reading.pages import Page, Swept
 from source_coupa.reading.responses import moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant
 from source_coupa.records.references import add_ids
+from source_coupa.tables.columns import DELETED_AT
 from source_coupa.tables.plan import ListPlan, Table
 from source_coupa.transport.clock import Clock
+from source_coupa.transport.scheduler import Traffic
 
 PAGE = "page"
 """The one field of the records that the CDK reads: a `Page`."""
@@ -43,11 +51,14 @@ PAGE = "page"
 PAGES_PER_STATE = 20
 """Pages from one state message of a table to the next: a sync that is killed repeats fewer."""
 
+CHARACTERS_PER_PAGE = 1_000
+"""Of the ids in a state: states take little of what pages take."""
+
 SECONDS_PER_STATE = 60.0
 """After which a state is printed although fewer pages came."""
 
 SECONDS_PER_LOG = 60.0
-"""From one line on the progress of a list to the next."""
+"""From one line on the progress to the next."""
 
 MOST_SILENCE = 120.0
 """Seconds after which something is printed although nothing has happened: Airbyte ends a source
@@ -69,6 +80,10 @@ class _Progress:
         self.missing = set(table.bookmark.missing)
         self._clock = clock
         self._state_at = clock.monotonic()
+        self._known = table.known
+        self._new_ids = array("q")
+        self._known_size = 0
+        self._complete: Bookmark | None = None
         self._start_over()
 
     def _start_over(self) -> None:
@@ -86,8 +101,11 @@ class _Progress:
     def wants(self, page: Page, record: JsonRecord, moment: datetime | None) -> bool:
         """Whether a record belongs to what this table has yet to get."""
         table = self.table
-        if table.stream.nested or record["id"] in self.missing:
+        if page.is_back or table.stream.nested or record["id"] in self.missing:
             return True
+        if page.is_of_row_changes:
+            bound = table.seen_until
+            return bound is not None and (moment is None or moment < bound)
         if page.covers is not None and record["id"] in table.done:
             return False
         return moment is None or table.since is None or moment >= table.since
@@ -101,6 +119,31 @@ class _Progress:
             self._has_nulls = self._has_nulls or not self.table.is_full_refresh
         elif self._newest_moment is None or moment > self._newest_moment:
             self._newest_moment, self._newest = moment, record[UPDATED_AT]
+
+    def note_row(self, record: JsonRecord, moment: datetime | None) -> None:
+        """Takes note of a record whose row was sent."""
+        known = self._known
+        if known is None or known.ids is None or (known.since is not None and moment is None):
+            return
+        self._new_ids.append(record["id"])
+        if moment is not None and (known.newest is None or moment > instant(known.newest)):
+            self._known = replace(known, newest=record[UPDATED_AT])
+
+    def known(self) -> KnownIds | None:
+        """The records that the table has."""
+        if self._known is not None and self._known.ids is not None and self._new_ids:
+            self._known = replace(self._known, ids=self._known.ids | Ids.of(self._new_ids))
+            self._new_ids = array("q")
+        return self._known
+
+    def turn_swept(self, swept: Swept) -> dict[str, Any]:
+        """Takes note of a sweep whose deletions were sent; gives the state."""
+        known = self.known()
+        assert known is not None
+        assert known.ids is not None
+        ids = known.ids if known.swept_at is not None else known.ids | swept.seen
+        self._known = replace(known, ids=ids - Ids.of(swept.gone), swept_at=swept.at)
+        return self.state() or {}
 
     def turn(self, page: Page) -> dict[str, Any] | None:
         """Takes note of a page whose rows were sent; gives the state that is due, if one is."""
@@ -125,7 +168,9 @@ class _Progress:
             self._nulls_sent = max(page.nulls_above, self._nulls_sent or 0)
             self._pages += 1
         now = self._clock.monotonic()
-        is_due = self._pages >= PAGES_PER_STATE or now - self._state_at >= SECONDS_PER_STATE
+        # ids that are spread unevenly make states long, which then are rarer
+        pages = max(PAGES_PER_STATE, self._known_size // CHARACTERS_PER_PAGE)
+        is_due = self._pages >= pages or now - self._state_at >= SECONDS_PER_STATE
         if not is_due or not self._pages:
             return None
         self._pages = 0
@@ -133,8 +178,10 @@ class _Progress:
         return self.state()
 
     def state(self) -> dict[str, Any] | None:
-        """The state of a pass that is under way; None if nothing is known yet."""
+        """The state of a pass; None if nothing is known yet."""
         table = self.table
+        if self._complete is not None:
+            return self._written(self._complete)
         if self._began is None:
             return None
         mark = PassMark(
@@ -148,7 +195,12 @@ class _Progress:
         bookmark = table.bookmark.but(
             nulls_above=self._nulls_sent, missing=frozenset(self.missing), under_way=mark
         )
-        return bookmark.to_state(table.cursor_field)
+        return self._written(bookmark)
+
+    def _written(self, bookmark: Bookmark) -> dict[str, Any]:
+        state = bookmark.but(known=self.known()).to_state(self.table.cursor_field)
+        self._known_size = len((state.get("known_ids") or {}).get("ids") or "")
+        return state
 
     def _final(self, page: Page) -> dict[str, Any]:
         table = self.table
@@ -166,7 +218,10 @@ class _Progress:
         if bookmark.updated_at is None and bookmark.nulls_above is None:
             # nothing was there to prove anything with
             bookmark = bookmark.but(highest_id=None)
-        return bookmark.to_state(table.cursor_field)
+        if self._known is not None and self._known.swept_at is None and table.reads_all:
+            self._known = replace(self._known, swept_at=self._began)
+        self._complete = bookmark
+        return self._written(bookmark)
 
     def _nulls_above(self, asked: int | None) -> int | None:
         """Up to which id records without an update time were sent: as far as they were asked for,
@@ -196,11 +251,46 @@ class _List:
         self.tables = [_Progress(table, clock) for table in plan.tables]
         self.has_times = any(table.stream.cursor_field for table in plan.tables)
         self.is_complete = False
-        self.logged_rows = 0
+        self.records = 0
+        self.left: int | None = None
+        self._clock = clock
+        self._began: float | None = None
 
     def live(self) -> list[_Progress]:
         """The tables that have not failed."""
         return [table for table in self.tables if not table.has_failed]
+
+    def note(self, page: Page) -> None:
+        """Takes note of a page that came."""
+        if self._began is None:
+            self._began = self._clock.monotonic()
+        self.records += len(page.records)
+        self.left = page.left if page.covers is not None else self.left
+
+    def estimates(self) -> Iterator[AirbyteMessage]:
+        """About how many rows each table will have got, if that can be known."""
+        if self.left is None or not self.records:
+            return
+        for progress in self.live():
+            rows = progress.rows + round(self.left * progress.rows / self.records)
+            estimate = AirbyteEstimateTraceMessage(
+                name=progress.table.name, type=EstimateType.STREAM, row_estimate=rows
+            )
+            trace = AirbyteTraceMessage(
+                type=TraceType.ESTIMATE,
+                emitted_at=time.time_ns() / 1_000_000,
+                estimate=estimate,
+            )
+            yield AirbyteMessage(type=Type.TRACE, trace=trace)
+
+    def __str__(self) -> str:
+        """Its tables and their rows, and where it is known, how far it is read and when it ends."""
+        text = ", ".join(f"{p.table.name} {p.rows:,} rows" for p in self.tables if p.rows)
+        if self.left is None or not self.records or self._began is None:
+            return text
+        share = self.records / (self.records + self.left)
+        minutes = (self._clock.monotonic() - self._began) * self.left / self.records / 60
+        return f"{text} (about {share:.0%}, {minutes:.0f} minutes left)"
 
 
 class FanOut:
@@ -209,19 +299,25 @@ class FanOut:
     Args:
         plans: the lists that the CDK reads.
         clock: the connector's.
+        traffic: all requests to lists.
     """
 
-    def __init__(self, plans: Sequence[ListPlan], clock: Clock) -> None:
+    def __init__(self, plans: Sequence[ListPlan], clock: Clock, traffic: Traffic) -> None:
         self._lists = {plan.name: _List(plan, clock) for plan in plans}
         self._clock = clock
-        self._said_at = self._logged_at = clock.monotonic()
+        self._traffic = traffic
+        self._began = self._said_at = self._logged_at = clock.monotonic()
+        self._logged = replace(traffic)
 
     def messages(self, messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
         """Those of the tables, and all that belong to no list as they are."""
-        for message in messages:
-            if message.type != Type.LOG:
-                self._said_at = self._clock.monotonic()
-            yield from self._of(message)
+        try:
+            for message in messages:
+                if message.type != Type.LOG:
+                    self._said_at = self._clock.monotonic()
+                yield from self._of(message)
+        finally:
+            self._log_end()
 
     def _of(self, message: AirbyteMessage) -> Iterable[AirbyteMessage]:
         if message.record is not None and message.record.stream in self._lists:
@@ -245,20 +341,53 @@ class FanOut:
 
     def _of_page(self, list_: _List, page: Page) -> Iterator[AirbyteMessage]:
         emitted_at = time.time_ns() // 1_000_000
+        list_.note(page)
         live = list_.live()
+        if page.is_back:
+            live = [table for table in live if not table.table.is_full_refresh]
         for record in page.records:
             moment = self._moment(list_, record)
             for table in live:
                 if not table.has_failed and table.wants(page, record, moment):
                     yield from self._rows(table, record, emitted_at)
-                table.note(record, moment)
-        for table in list_.live():
-            state = table.turn(page)
-            if state is not None:
-                yield _state(table.table.name, state)
+                    table.note_row(record, moment)
+                if not page.is_of_row_changes:
+                    table.note(record, moment)
+        if page.swept is not None:
+            yield from self._of_sweep(list_, page.swept, emitted_at)
+        elif not page.is_back:
+            for table in list_.live():
+                state = table.turn(page)
+                if state is not None:
+                    yield _state(table.table.name, state)
         if page.load is not None:
             page.load.release()
-        list_.is_complete = list_.is_complete or page.is_last
+        is_over = page.is_last and not page.goes_on
+        list_.is_complete = list_.is_complete or is_over or page.swept is not None
+
+    def _of_sweep(self, list_: _List, swept: Swept, emitted_at: int) -> Iterator[AirbyteMessage]:
+        """Marks what is gone as deleted, in the table that has the records of the list."""
+        for progress in list_.live():
+            name, known = progress.table.name, progress.known()
+            if known is None:
+                continue
+            if swept.error is not None or swept.at is None:
+                progress.has_failed = True
+                if swept.error is not None:
+                    yield swept.error.as_airbyte_message(StreamDescriptor(name=name))
+                continue
+            at = text_of(swept.at)
+            # the latest update time wins in the destination, even one that is yet to come
+            is_later = known.newest is not None and instant(known.newest) > swept.at
+            time_ = known.newest if is_later else at
+            for id_ in sorted(swept.gone):
+                row = {"id": id_, UPDATED_AT: time_, DELETED_AT: at}
+                yield from self._row(progress, row, emitted_at)
+            logger.info(
+                f"Stream {name}: {len(swept.seen):,} ids compared, {len(swept.gone):,} records are "
+                "gone."
+            )
+            yield _state(name, progress.turn_swept(swept))
 
     def _moment(self, list_: _List, record: JsonRecord) -> datetime | None:
         if not list_.has_times:
@@ -280,14 +409,18 @@ class FanOut:
             yield error.as_airbyte_message(StreamDescriptor(name=table.name))
             return
         for row in rows:
-            if not progress.rows:
-                yield _status(table.name, AirbyteStreamStatus.RUNNING)
-            progress.rows += 1
             add_ids(row, table.references)
-            data = AirbyteRecordMessage(
-                stream=table.name, data=table.columns.of(row), emitted_at=emitted_at
-            )
-            yield AirbyteMessage(type=Type.RECORD, record=data)
+            yield from self._row(progress, table.columns.of(row), emitted_at)
+
+    def _row(
+        self, progress: _Progress, row: JsonRecord, emitted_at: int
+    ) -> Iterator[AirbyteMessage]:
+        name = progress.table.name
+        if not progress.rows:
+            yield _status(name, AirbyteStreamStatus.RUNNING)
+        progress.rows += 1
+        data = AirbyteRecordMessage(stream=name, data=row, emitted_at=emitted_at)
+        yield AirbyteMessage(type=Type.RECORD, record=data)
 
     def _of_status(self, list_: _List, status: AirbyteStreamStatus) -> Iterator[AirbyteMessage]:
         if status == AirbyteStreamStatus.RUNNING:
@@ -325,32 +458,45 @@ class FanOut:
             ).as_airbyte_message(StreamDescriptor(name=name))
 
     def _of_tick(self) -> Iterator[AirbyteMessage]:
-        self._log_progress()
-        if self._clock.monotonic() - self._said_at < MOST_SILENCE:
-            return
-        self._said_at = self._clock.monotonic()
-        for list_ in self._lists.values():
-            for progress in list_.live():
-                if not list_.is_complete:
-                    state = progress.state()
-                    yield (
-                        _status(progress.table.name, AirbyteStreamStatus.RUNNING)
-                        if state is None
-                        else _state(progress.table.name, state)
-                    )
-
-    def _log_progress(self) -> None:
-        """One line for each list that has brought rows since the last one, once a minute."""
         now = self._clock.monotonic()
-        if now - self._logged_at < SECONDS_PER_LOG:
+        unfinished = [x for x in self._lists.values() if x.live() and not x.is_complete]
+        if now - self._logged_at >= SECONDS_PER_LOG:
+            self._log_progress(unfinished, now - self._logged_at)
+            self._logged_at = now
+            for list_ in unfinished:
+                yield from list_.estimates()
+        if now - self._said_at < MOST_SILENCE:
             return
-        self._logged_at = now
-        for list_ in self._lists.values():
-            rows = sum(progress.rows for progress in list_.tables)
-            if rows > list_.logged_rows and not list_.is_complete:
-                list_.logged_rows = rows
-                tables = ", ".join(f"{p.table.name} {p.rows:,}" for p in list_.tables if p.rows)
-                logger.info(f"Reading /api/{list_.resource}. Rows so far: {tables}.")
+        self._said_at = now
+        for list_ in unfinished:
+            for progress in list_.live():
+                state = progress.state()
+                yield (
+                    _status(progress.table.name, AirbyteStreamStatus.RUNNING)
+                    if state is None
+                    else _state(progress.table.name, state)
+                )
+
+    def _log_progress(self, unfinished: Sequence[_List], seconds: float) -> None:
+        """One line on the requests of the last `seconds`, and the lists that are being read."""
+        sent = self._traffic.sent - self._logged.sent
+        limited = self._traffic.limited - self._logged.limited
+        self._logged = replace(self._traffic)
+        lists = "; ".join(text for text in map(str, unfinished) if text)
+        logger.info(
+            f"Requests per second: {sent / seconds:.1f} of {self._traffic.per_second}, "
+            f"{limited} met Coupa's limit (HTTP 429)." + (f" Reading {lists}." if lists else "")
+        )
+
+    def _log_end(self) -> None:
+        """One line on the whole sync."""
+        tables = [table for list_ in self._lists.values() for table in list_.tables]
+        minutes, seconds = divmod(round(self._clock.monotonic() - self._began), 60)
+        logger.info(
+            f"Sent {sum(table.rows for table in tables):,} rows of {len(tables)} streams in "
+            f"{minutes}:{seconds:02} minutes with {self._traffic.sent:,} requests to lists. "
+            f"{self._traffic.limited} met Coupa's limit (HTTP 429)."
+        )
 
 
 TICK = "tick"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,15 +13,23 @@ from airbyte_cdk.models import ConfiguredAirbyteCatalog, SyncMode
 from source_coupa.config import CoupaConfig
 from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.field_selection import FieldSelection, selected_columns
-from source_coupa.reading.pages import Pass
+from source_coupa.reading.known_ids import Ids, KnownIds
+from source_coupa.reading.pages import Pass, RowChanges
+from source_coupa.reading.sweep import Sweep
 from source_coupa.records.fields import UPDATED_AT
 from source_coupa.records.references import Reference, references_of
 from source_coupa.streams import StreamRow
-from source_coupa.tables.columns import Columns
+from source_coupa.tables.columns import DELETED_AT, Columns
 from source_coupa.tables.rows import Rows
+
+EARLY = timedelta(hours=2)
+"""How much earlier than so many days after the last one a sweep may begin: syncs do not begin at
+the same second each day."""
 
 NO_CURSOR = "no_cursor"
 """Takes the place of a cursor field in states of streams that have none."""
+
+logger = logging.getLogger("airbyte")
 
 
 @dataclass
@@ -35,8 +44,10 @@ class Table:
         done: ids that an earlier sync has sent in the pass that goes on.
         rows: makes its rows of a record; None if the records are its rows.
         columns: sorts its fields.
+        known: the records that it has; None if nobody wants to know.
         references: objects in its rows whose ids have columns of their own.
         selected: the columns of the configured catalog.
+        rows_have_times: whether its rows have update times of their own.
     """
 
     stream: StreamRow
@@ -46,8 +57,10 @@ class Table:
     done: IdSet
     rows: Rows | None
     columns: Columns
+    known: KnownIds | None
     references: tuple[Reference, ...]
     selected: Collection[str]
+    rows_have_times: bool = False
 
     @property
     def name(self) -> str:
@@ -60,9 +73,24 @@ class Table:
         return self.stream.cursor_field or NO_CURSOR
 
     @property
+    def reads_all(self) -> bool:
+        """Whether this pass, with the earlier parts of it, brings all that the table has."""
+        mark = self.bookmark.under_way
+        return self.bookmark.updated_at is None and (
+            mark is None or self.bookmark.known is not None
+        )
+
+    @property
     def needs_times(self) -> bool:
         """Whether records have to tell when they were changed."""
         return not self.is_full_refresh or self.since is not None
+
+    @property
+    def seen_until(self) -> datetime | None:
+        """Up to when earlier syncs have seen every change, but for those of rows that leave their
+        record as it is; None if no sync has."""
+        has_passed = not self.is_full_refresh and self.bookmark.moment is not None
+        return self.since if has_passed else None
 
 
 @dataclass
@@ -108,7 +136,45 @@ class ListPlan:
                 else None
             ),
             missing=frozenset().union(*(bookmark.missing for bookmark in bookmarks)),
+            row_changes=self._row_changes(),
         )
+
+    def _row_changes(self) -> RowChanges | None:
+        """Records that have changed before the bound of a table, with rows that have since."""
+        bounds = [table.seen_until for table in self.tables if table.seen_until is not None]
+        paths = [t.stream.rows for t in self.tables if t.stream.rows and t.rows_have_times]
+        if not bounds or not paths:
+            return None
+        return RowChanges(paths=paths, since=min(bounds), before=max(bounds))
+
+    def sweep(self, now: datetime, every_days: int) -> Sweep | None:
+        """What to sweep the list for after the pass; None if that is not due.
+
+        Args:
+            now: the time.
+            every_days: the setting; 0 for never.
+        """
+        for table in self.tables:
+            known = table.known
+            if not every_days or known is None or table.reads_all:
+                continue
+            if known.ids is None:
+                logger.warning(
+                    f"Stream {table.name}: its ids have too many gaps to be kept in the state, so "
+                    "deleted records are not looked for."
+                )
+                continue
+            if not {UPDATED_AT, DELETED_AT} <= set(table.selected):
+                logger.warning(
+                    f"Stream {table.name}: the connection has no column {DELETED_AT}, so deleted "
+                    "records are not looked for. Refresh its schema."
+                )
+                continue
+            if known.swept_at is None:
+                return Sweep(known.ids, known.since)
+            if now - known.swept_at >= timedelta(days=every_days) - EARLY:
+                return Sweep(known.ids, known.since, table.bookmark.highest_id)
+        return None
 
     def selection(self, schemas: Mapping[str, Mapping[str, Any]]) -> FieldSelection | None:
         """What part of its records the tables need together; None for all of them.
@@ -127,7 +193,7 @@ class ListPlan:
                 paths.add(table.rows.path)
                 continue
             schema = schemas[table.name]
-            chosen = selected_columns(table.selected, schema)
+            chosen = selected_columns({*table.selected} - {DELETED_AT}, schema)
             if chosen is None:
                 return None
             names += chosen[0]
@@ -167,6 +233,7 @@ def plan(
         is_full_refresh = selected.sync_mode == SyncMode.full_refresh or not stream.cursor_field
         bookmark = _usable(states.get(stream.name, Bookmark()), is_full_refresh)
         columns = selected.stream.json_schema.get("properties") or {}
+        properties, rows = schemas[stream.name].get("properties", {}), _rows(stream)
         name = stream.name if stream.nested else stream.resource
         list_plan = plans.setdefault(name, ListPlan(name))
         list_plan.tables.append(
@@ -176,10 +243,12 @@ def plan(
                 bookmark=bookmark,
                 since=_since(stream, bookmark, config),
                 done=bookmark.under_way.done if bookmark.under_way else IdSet(),
-                rows=_rows(stream),
-                columns=Columns(stream.name, columns, schemas[stream.name].get("properties", {})),
-                references=references_of(schemas[stream.name].get("properties", {})),
+                rows=rows,
+                known=_known(stream, bookmark, config, is_full_refresh=is_full_refresh),
+                columns=Columns(stream.name, columns, properties),
+                references=references_of(properties),
                 selected=list(columns),
+                rows_have_times=rows is not None and UPDATED_AT in properties,
             )
         )
     return list(plans.values())
@@ -200,13 +269,29 @@ def _since(stream: StreamRow, bookmark: Bookmark, config: CoupaConfig) -> dateti
         return None
     if bookmark.under_way is not None:
         return bookmark.under_way.since
-    start = config.start_date and config.start_date.replace(microsecond=0)
+    start = _start(config)
     if bookmark.moment is None:
         return start
     hours = max(stream.lookback_hours, config.lookback_window_hours)
     # Coupa prints whole seconds
     since = bookmark.moment.replace(microsecond=0) - timedelta(hours=hours)
     return since if start is None else max(since, start)
+
+
+def _known(
+    stream: StreamRow, bookmark: Bookmark, config: CoupaConfig, *, is_full_refresh: bool
+) -> KnownIds | None:
+    """What a table is to remember of its records: nothing before the setting is on. After that it
+    goes on, so that deletions are found when the setting is on again."""
+    if not stream.can_be_swept or is_full_refresh:
+        return None
+    if bookmark.known is None and config.deleted_records_every_days:
+        return KnownIds(Ids(), since=_start(config))
+    return bookmark.known
+
+
+def _start(config: CoupaConfig) -> datetime | None:
+    return config.start_date and config.start_date.replace(microsecond=0)
 
 
 def _rows(stream: StreamRow) -> Rows | None:

@@ -22,6 +22,9 @@ _TAKEN = {
     *("rowid", "tableoid", "xmin", "cmin", "xmax", "cmax", "ctid", "oid"),
 }
 
+DELETED_AT = "_ab_cdc_deleted_at"
+"""The column by which a source says that a record is gone; it is null in all rows that stay."""
+
 
 class Kind(Enum):
     """What a column holds. The value ends a sentence: a value that does not fit is no ..."""

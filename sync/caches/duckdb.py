@@ -11,11 +11,11 @@ from airbyte.caches import DuckDBCache
 from pydantic import Field
 
 from sync.caches.changes import Changes
-from sync.caches.columns import Kind
+from sync.caches.columns import DELETED_AT, Kind
 from sync.caches.processor import Processor
 
 _LONGEST_ROW = 2**24
-"""What DuckDB reads unless it is told how long a row can be."""
+"""What DuckDB reads unless it knows how long a row can be."""
 
 
 class _Processor(Processor, DuckDBSqlProcessor):
@@ -30,7 +30,7 @@ class _Processor(Processor, DuckDBSqlProcessor):
 
     def _write_files_to_new_table(self, files: list[Path], stream_name: str, batch_id: str) -> str:
         """A table of the rows that were read, of a record that came twice the last one: DuckDB's
-        MERGE would insert both."""
+        MERGE would insert both. Rows of records that are gone are deleted."""
         name: str = self._get_temp_table_name(stream_name, batch_id)
         table = self._fully_qualified(name)
         stored = self._fully_qualified(self.get_sql_table_name(stream_name))
@@ -40,6 +40,11 @@ class _Processor(Processor, DuckDBSqlProcessor):
         longest = max(_LONGEST_ROW, 4 * self.file_writer.longest_row + 1)
         paths = ", ".join("'{}'".format(str(file).replace("'", "''")) for file in files)
         texts = ", ".join(f"{column}: 'VARCHAR'" for column in columns)
+        gone = f'SELECT {keys} FROM {table} WHERE "{DELETED_AT}" IS NOT NULL'
+        deletions = (
+            f"DELETE FROM {stored} WHERE ({keys}) IN ({gone})",
+            f'DELETE FROM {table} WHERE "{DELETED_AT}" IS NOT NULL',
+        )
         with self.get_sql_connection() as connection:
             for statement in (
                 f"CREATE TABLE {table} AS SELECT {', '.join(columns)} FROM {stored} WHERE false",
@@ -48,6 +53,7 @@ class _Processor(Processor, DuckDBSqlProcessor):
                 f"maximum_object_size = {longest})",
                 f"DELETE FROM {table} WHERE rowid NOT IN "
                 f"(SELECT max(rowid) FROM {table} GROUP BY {keys})",
+                *(deletions if f'"{DELETED_AT}"' in columns else ()),
             ):
                 connection.exec_driver_sql(statement)
         return name

@@ -14,7 +14,7 @@ from airbyte.secrets.base import SecretString
 from pydantic import Field
 
 from sync.caches.changes import Changes
-from sync.caches.columns import Kind
+from sync.caches.columns import DELETED_AT, Kind
 from sync.caches.processor import Processor
 from sync.postgres_url import parsed
 
@@ -71,6 +71,8 @@ class _Processor(Processor, PostgresSqlProcessor):
             f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET "
             + ", ".join(f"{name} = excluded.{name}" for name in others)
         )
+        if DELETED_AT in columns:
+            cursor.execute(f'DELETE FROM {table} WHERE "{DELETED_AT}" IS NOT NULL')
 
     def _ensure_final_table_exists(
         self, stream_name: str, *, create_if_missing: bool = True

@@ -15,10 +15,12 @@ from source_coupa.tables.fan_out import (
     MOST_SILENCE,
     NO_CURSOR_STATE,
     PAGES_PER_STATE,
+    SECONDS_PER_LOG,
     SECONDS_PER_STATE,
     FanOut,
 )
 from source_coupa.transport.backpressure import Backpressure
+from source_coupa.transport.scheduler import Traffic
 from unit_tests.reading.fake_list import InstantClock
 
 from .parts import (
@@ -99,7 +101,9 @@ def test_room_is_given_back_when_the_rows_are_printed() -> None:
     plans = planned(["invoices"])
     held = [
         backpressure.held
-        for message in FanOut(plans, InstantClock()).messages([page_message("invoices", page)])
+        for message in FanOut(plans, InstantClock(), Traffic(20)).messages(
+            [page_message("invoices", page)]
+        )
         if message.record
     ]
     assert (held, backpressure.held) == ([1_000], 0)
@@ -456,6 +460,62 @@ def test_something_is_printed_although_nothing_happens() -> None:
     assert not any(m.log for m in sync.messages), "a tick is never printed"
 
 
+def test_a_line_a_minute_says_how_far_a_sync_is(caplog: pytest.LogCaptureFixture) -> None:
+    clock, traffic = InstantClock(), Traffic(per_second=20)
+    plans = planned(["invoices", "invoice_lines", "currencies"])
+    first, second = page_of(invoice(1, at(1))), page_of(invoice(2, at(1)), after=1)
+    second.left = 6
+
+    def messages() -> Any:
+        yield tick()
+        traffic.sent = 7
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+        yield page_message("invoices", first)
+        traffic.sent, traffic.limited = 607, 2
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+        yield page_message("invoices", second)
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+        yield tick()
+        yield page_message("invoices", Page(began=BEGAN, is_last=True))
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+
+    with caplog.at_level("INFO", "airbyte"):
+        sync = fanned_out(plans, messages(), clock, traffic)
+    assert caplog.messages == [
+        "Requests per second: 0.1 of 20, 0 met Coupa's limit (HTTP 429).",
+        "Requests per second: 10.0 of 20, 2 met Coupa's limit (HTTP 429). "
+        "Reading invoices 1 rows, invoice_lines 2 rows.",
+        "Requests per second: 0.0 of 20, 0 met Coupa's limit (HTTP 429). "
+        "Reading invoices 2 rows, invoice_lines 4 rows (about 25%, 6 minutes left).",
+        "Requests per second: 0.0 of 20, 0 met Coupa's limit (HTTP 429).",
+        "Sent 6 rows of 3 streams in 4:00 minutes with 607 requests to lists. "
+        "2 met Coupa's limit (HTTP 429).",
+    ]
+    estimates = [m.trace.estimate for m in sync.messages if m.trace and m.trace.estimate]
+    assert [(e.name, e.row_estimate) for e in estimates] == [("invoices", 8), ("invoice_lines", 16)]
+
+
+def test_a_list_that_failed_is_read_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    clock = InstantClock()
+    page = page_of(invoice(1, at(1)))
+    page.left = 100
+
+    def messages() -> Any:
+        yield from said_of("invoices", page, error="It broke.")
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+
+    with caplog.at_level("INFO", "airbyte"):
+        sync = fanned_out(planned(["invoices"]), messages(), clock)
+    assert caplog.messages[-2].startswith("Requests per second: ")
+    assert "Reading" not in caplog.messages[-2]
+    assert not [m for m in sync.messages if m.trace and m.trace.estimate]
+
+
 def test_other_messages_pass_as_they_are() -> None:
     log = AirbyteMessage(type=Type.LOG, log=AirbyteLogMessage(level=Level.INFO, message="x"))
     assert fanned_out(planned(["invoices"]), [log]).messages == [log]
@@ -475,3 +535,53 @@ def test_every_state_can_be_read_again() -> None:
         bookmark = Bookmark.from_state(found, "updated_at")
         assert bookmark.to_state("updated_at") == found
         assert replace(bookmark) == bookmark
+
+
+# --- Changes of rows ---
+
+
+def of_row_changes(*records: dict[str, Any]) -> Page:
+    """A page of records that come because rows of theirs have changed."""
+    return Page(records=list(records), began=BEGAN, is_of_row_changes=True)
+
+
+def test_a_record_older_than_the_bound_comes_for_its_rows() -> None:
+    plans = planned(TABLES, {table: state(table, 9) for table in TABLES})
+    sync = synced(plans, of_row_changes(invoice(1, at(3))))
+    assert sync.ids("invoices") == [1]
+    assert sync.ids("invoice_lines") == [11, 12]
+    assert sync.ids("invoice_taxes") == [101, 102]
+
+
+def test_a_table_that_gets_a_record_by_its_own_time_gets_it_once() -> None:
+    states = {"invoices": state("invoices", 9), "invoice_lines": state("invoice_lines", 3)}
+    plans = planned(["invoices", "invoice_lines"], states)
+    record = invoice(1, at(5))
+    sync = synced(plans, page_of(record), of_row_changes(record))
+    assert sync.ids("invoices") == [1]
+    assert sync.ids("invoice_lines") == [11, 12]
+
+
+def test_a_table_that_reads_everything_wants_none_for_their_rows() -> None:
+    plans = planned(
+        {"invoices": INCREMENTAL, "invoice_lines": FULL}, {"invoices": state("invoices", 9)}
+    )
+    sync = synced(plans, page_of(invoice(1, at(3))), of_row_changes(invoice(1, at(3))))
+    assert sync.ids("invoices") == [1]
+    assert sync.ids("invoice_lines") == [11, 12]
+
+
+def test_records_that_come_for_their_rows_move_no_state() -> None:
+    before = {table: state(table, 9) for table in TABLES}
+    records = invoice(500, at(3)), invoice(501, None), invoice(502, at(20))
+    sync = synced(planned(TABLES, before), of_row_changes(*records))
+    for table in TABLES:
+        assert sync.states(table) == [before[table]]
+
+
+def test_a_pass_that_stops_behind_them_covers_nothing() -> None:
+    plans = planned(["invoices"], {"invoices": state("invoices", 9)})
+    sync = synced(plans, of_row_changes(invoice(1, at(3))), error="not available")
+    (left,) = sync.states("invoices")
+    assert done_of(left) == []
+    assert left["updated_at"] == at(9)

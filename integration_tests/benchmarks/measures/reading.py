@@ -29,6 +29,7 @@ def sync(
     requests_per_second: int,
     states: Mapping[str, Any] | None = None,
     trouble: Trouble | None = None,
+    **settings: Any,
 ) -> Sync:
     """Lets the connector read streams whole, from the states of an earlier sync.
 
@@ -37,7 +38,7 @@ def sync(
     """
     messages = Messages()
     instance.requests(clear=True)
-    config = {**instance.config, "requests_per_second": requests_per_second}
+    config = {**instance.config, "requests_per_second": requests_per_second, **settings}
     with tempfile.TemporaryDirectory() as folder:
         command = command_reading(dict.fromkeys(streams, ()), config, Path(folder), states)
         done = run(command, messages, trouble=trouble)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from integration_tests.benchmarks.result import Result
 
-from . import columns, commands, company, cost, killed, speed, stalled, substreams, tables
+from . import columns, commands, company, cost, killed, speed, stalled, substreams, sweep, tables
 from .plan import Plan
 
 Measure = Callable[[Plan, Result], None]
@@ -22,5 +22,6 @@ MEASURES: Mapping[str, Measure] = {
     "cost": cost.measure,
     "stalled": stalled.measure,
     "killed": killed.measure,
+    "sweep": sweep.measure,
     "columns": columns.measure,
 }

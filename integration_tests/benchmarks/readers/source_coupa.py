@@ -16,6 +16,7 @@ import yaml
 from integration_tests.benchmarks.process import ROOT
 from source_coupa.protocol.catalog import schema_of
 from source_coupa.streams import StreamRow, stream_rows
+from source_coupa.tables.columns import DELETED_AT, DELETED_AT_SCHEMA
 
 from .reader import Job, Reader
 
@@ -74,8 +75,10 @@ def tables_of(resource: str) -> list[str]:
     return [row.name for row in streams().values() if row.resource == resource and not row.nested]
 
 
-def _configured(row: StreamRow, columns: Sequence[str]) -> dict[str, Any]:
+def _configured(row: StreamRow, columns: Sequence[str], *, marks_deleted: bool) -> dict[str, Any]:
     schema = schema_of(row)
+    if marks_deleted and row.can_be_swept:
+        schema["properties"][DELETED_AT] = dict(DELETED_AT_SCHEMA)
     if columns:
         schema["properties"] = {name: schema["properties"][name] for name in columns}
     modes = ["full_refresh", *(["incremental"] if row.cursor_field else [])]
@@ -100,7 +103,11 @@ def command_reading(
     goes on from the states of an earlier sync."""
     config, catalog, state = (folder / f"{name}.json" for name in ("config", "catalog", "state"))
     config.write_text(json.dumps(settings))
-    configured = [_configured(streams()[name], columns) for name, columns in selected.items()]
+    marks_deleted = bool(settings.get("deleted_records_every_days"))
+    configured = [
+        _configured(streams()[name], columns, marks_deleted=marks_deleted)
+        for name, columns in selected.items()
+    ]
     catalog.write_text(json.dumps({"streams": configured}))
     command = [*PROGRAM, "read", "--config", str(config), "--catalog", str(catalog)]
     if states:
