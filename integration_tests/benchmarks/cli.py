@@ -25,8 +25,8 @@ of Coupa, on even data and on data of which 80 % carries one update time; how ma
 to read all tables of a list, all lists of a mid-size company, lists in which nothing has changed,
 and lists below single records; what CPU and memory it needs, also while the destination takes
 nothing; what it repeats after a sync that was killed; what it takes to look for deleted records;
-what it saves to select ten columns; and how long its commands take. Takes about three quarters of
-an hour, in which the machine should have nothing else to do."""
+what it saves to select ten columns; and how long its commands take.
+Takes about three quarters of an hour, in which the machine should have nothing else to do."""
 
 _PUBLISHED = ROOT / "docs" / "benchmark"
 _ELSEWHERE = ROOT / "build" / "benchmark"

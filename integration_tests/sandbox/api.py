@@ -150,23 +150,11 @@ def _record(call: Call, row: Row, query: Query) -> Record:
     record: Record = json.loads(printed)
     if _has_deleted_lines(call, printed):
         if "order-lines" in record:
-            lines = record["order-lines"]
-            record["order-lines"] = [_marked(call, one) for one in lines if _is_shown(one, query)]
+            lines = [_marked(call, ln) for ln in record["order-lines"] if _is_shown(ln, query)]
+            record = {**record, "order-lines": lines}
         else:
             record = _marked(call, record)
     return record | _lists_inside(call, row, query)
-
-
-def _is_shown(line: Record, query: Query) -> bool:
-    return query.shows_deleted_lines or not line.get("deleted")
-
-
-def _marked(call: Call, line: Record) -> Record:
-    """An order line, with what says that it was deleted."""
-    if call.dialect.deleted_lines != "status":
-        return line
-    status = {"status": "deleted"} if line.get("deleted") else {}
-    return {key: line[key] for key in line if key != "deleted"} | status
 
 
 def _lists_inside(call: Call, row: Row, query: Query) -> Record:
@@ -197,6 +185,18 @@ def _lists_inside(call: Call, row: Row, query: Query) -> Record:
             for record in records
         ]
     return found
+
+
+def _is_shown(line: Record, query: Query) -> bool:
+    return query.shows_deleted_lines or not line.get("deleted")
+
+
+def _marked(call: Call, line: Record) -> Record:
+    """An order line, with what says that it was deleted."""
+    if call.dialect.deleted_lines != "status":
+        return line
+    status = {"status": "deleted"} if line.get("deleted") else {}
+    return {key: line[key] for key in line if key != "deleted"} | status
 
 
 def _render(call: Call, row: Row) -> bytes:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.reading.bookmark import IdSet
 from source_coupa.reading.inside_parents import MOST_TIES, InsideParents
@@ -49,12 +50,14 @@ class Invoices:
         inside: what an invoice holds, made of its id, the fields that are asked for and its rows.
         before: called with an invoice's id before its own list is answered.
         asked: the invoices whose own lists were asked for.
+        came: all pages.
     """
 
     lengths: Mapping[int, int]
     inside: Callable[[int, list[Any], list[Record]], Any] = lambda id_, fields, rows: rows
     before: Callable[[int], None] = lambda _: None
     asked: list[int] = field(default_factory=list)
+    came: list[Page] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.invoices = of_ids(self.lengths)
@@ -86,12 +89,12 @@ class Invoices:
             connect=self.connect,
             inside=InsideParents("comments", PROPERTIES),
         )
-        found = []
+        self.came = []
         for page in nested.read(wanted or Pass()):
             if page.load is not None:
                 page.load.release()
-            found.append(page)
-        return found
+            self.came.append(page)
+        return self.came
 
     def rows(self, wanted: Pass | None = None) -> list[Record]:
         """The rows that count: those behind the last start, in order."""
@@ -127,12 +130,13 @@ def test_lists_of_fifty_parents_cost_one_request() -> None:
 
 
 def test_every_page_is_proved_while_something_was_empty_in_all_proofs() -> None:
-    invoices = Invoices(some(1_000))
-    for comments in invoices.lists.values():
+    usual, unseen = Invoices(some(2_000)), Invoices(some(2_000))
+    for comments in unseen.lists.values():
         for row in comments.records.values():
             row["created-by"] = None
-    assert invoices.rows() == invoices.all_rows
-    assert 20 <= len(set(invoices.asked)) < 50
+    assert unseen.rows() == unseen.all_rows
+    assert usual.rows() == usual.all_rows
+    assert len(set(usual.asked)) + 2_000 / 50 / 2 < len(set(unseen.asked)) < 100
 
 
 def _capped(id_: int, fields: list[Any], rows: list[Record]) -> Any:
@@ -265,6 +269,15 @@ def test_a_limit_of_rows_is_found_at_the_first_list_that_reaches_it(cap: int) ->
     assert invoices.rows() == invoices.all_rows
 
 
+def test_a_list_as_long_as_the_longest_that_came_whole_is_proved() -> None:
+    invoices = Invoices(
+        {**dict.fromkeys(range(1, 601), 1), 120: 5, 600: 3},
+        inside=lambda id_, fields, rows: rows[:3],
+    )
+    assert invoices.rows() == invoices.all_rows
+    assert invoices.one_by_one
+
+
 def test_lists_of_the_same_length_are_not_proved_for_ever() -> None:
     invoices = Invoices(dict.fromkeys(range(1, 1_001), 2))
     assert invoices.rows() == invoices.all_rows
@@ -312,6 +325,7 @@ def test_lists_that_are_edited_all_the_time_do_not_end_it() -> None:
 
     invoices.before = edit
     assert not any(page.starts_over for page in invoices.pages())
+    assert not invoices.one_by_one
 
 
 def test_a_parent_that_vanishes_between_both_readings_proves_nothing() -> None:
@@ -394,13 +408,19 @@ def test_many_parents_that_cannot_be_had_with_their_lists_end_that() -> None:
 
 def test_parents_count_as_read_once_their_proofs_came() -> None:
     invoices = Invoices(some(600))
-    done, left = IdSet(), {row["id"] for row in invoices.all_rows}
-    for page in invoices.pages():
-        left -= {row["id"] for row in page.records}
-        if page.covers is not None:
-            done.add(*page.covers)
-            assert not [row for row in left if row // 1_000 in done]
-    assert done.gaps() == []
+
+    def fail(id_: int) -> None:
+        if id_ < 500:
+            raise failure(is_final=True)
+
+    invoices.before = fail
+    with pytest.raises(AirbyteTracedException):
+        invoices.pages()
+    done = IdSet(page.covers for page in invoices.came if page.covers is not None)
+    assert invoices.came
+    waiting = {id_ for id_ in invoices.asked if id_ < 500}
+    assert waiting
+    assert not [id_ for id_ in waiting if id_ in done]
 
 
 def test_a_pass_goes_on_behind_the_parents_that_were_read() -> None:
