@@ -13,6 +13,8 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
+from airbyte_cdk.utils.traced_exception import AirbyteTracedException
+
 from source_coupa import errors
 from source_coupa.reading.bookmark import text_of
 from source_coupa.reading.division import Division
@@ -23,7 +25,6 @@ from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import (
     IDS_ALONE,
-    LONGEST_WAIT,
     Fetched,
     Question,
     Requests,
@@ -34,6 +35,7 @@ from source_coupa.reading.row_changes import Watch, once
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.connection import LARGEST_RECORD, Connection, RequestFailedError
 from source_coupa.transport.instance import Instance
+from source_coupa.transport.retry_after import LONGEST_WAIT
 
 logger = logging.getLogger("airbyte")
 
@@ -257,7 +259,13 @@ class _Reading:
         else:
             self._ask_for_page(range_)
             covers = (after, range_.after)
-        yield Page(records=own, began=self._requests.began, covers=covers, load=fetched.load)
+        yield Page(
+            records=own,
+            began=self._requests.began,
+            covers=covers,
+            left=self._division.left,
+            load=fetched.load,
+        )
 
     def _confirm_end(self, range_: IdRange) -> None:
         """Asks for the ids of a whole page, where a small one was empty: an instance may hide
@@ -277,7 +285,11 @@ class _Reading:
         page = checked(self._resource, fetched.records, range_.after or None)
         after = range_.after
         if page and page[0]["id"] <= range_.until:
-            range_.after = page[0]["id"] - 1
+            id_ = page[0]["id"]
+            if range_.hidden == id_:
+                return self._pass_over(range_, id_, errors.left_out(self._resource))
+            range_.hidden = id_
+            range_.after = id_ - 1
             self._ask_for_page(range_)
             covers = (after, range_.after) if range_.is_of_all else None
             return [Page(began=self._requests.began, covers=covers)]
@@ -399,20 +411,27 @@ class _Reading:
     ) -> Iterable[Page]:
         fetched.load.release()
         page = checked(self._resource, fetched.records, range_.after or None)
-        if range_.size > 1 or not page or page[0]["id"] > range_.until:
+        if range_.size > 1:
             range_.is_ill = True
             range_.failures = 0
-            if range_.size > 1:
-                range_.shrink()
+            range_.shrink()
             self._ask_for_page(range_)
-            return
-        id_ = page[0]["id"]
+            return ()
+        if not page or page[0]["id"] > range_.until:
+            # what failed belongs to the next range
+            self._confirm_end(range_)
+            return ()
+        return self._pass_over(range_, page[0]["id"], failure.error)
+
+    def _pass_over(
+        self, range_: IdRange, id_: int, error: AirbyteTracedException
+    ) -> Iterable[Page]:
         self._missing += 1
         if self._missing > MOST_MISSING:
-            raise failure.error
+            raise error
         logger.warning(
             f"{self._resource}: record {id_} cannot be had and is passed over for now. "
-            f"{failure.error.message}"
+            f"{error.message}"
         )
         covers = (range_.after, id_) if range_.is_of_all else None
         range_.pass_over(id_)
@@ -420,7 +439,7 @@ class _Reading:
             self._ask_for_page(range_)
         elif range_.is_of_all:
             self._division.close(range_)
-        yield Page(began=self._requests.began, covers=covers, missing=id_)
+        return [Page(began=self._requests.began, covers=covers, missing=id_)]
 
     def _ask_for_missing(self, id_: int) -> None:
         self._requests.ask(

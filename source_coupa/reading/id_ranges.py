@@ -39,6 +39,7 @@ class IdRange:
         read: records so far.
         last_length: records of the last page, whatever range they belong to.
         last_size: how many that page could have had.
+        hidden: the id of a record that came by its id alone, behind an empty page.
         nulls: for a range of records without an update time, what they are asked for by.
         watched: for a range of records with changed rows, the path of the list of these.
         ids: those of them that are read once more, in full; empty while they are looked for.
@@ -58,6 +59,7 @@ class IdRange:
     read: int = 0
     last_length: int = 0
     last_size: int = 0
+    hidden: int | None = None
     nulls: Mapping[str, str] | None = None
     watched: str | None = None
     ids: frozenset[int] = frozenset()

@@ -47,6 +47,21 @@ def test_a_pass_goes_on_where_another_ended(seed: int) -> None:
     assert sorted(first + rest) == sorted(source.records)
 
 
+def test_pages_say_about_how_many_records_are_left() -> None:
+    read, known = 0, 0
+    for page in Reader(of_ids(range(3, 6_001, 3)), useful=8).pages():
+        read += len(page.records)
+        if page.left is not None:
+            known += 1
+            assert page.left == pytest.approx(2_000 - read, abs=150)
+    # the first pages can come before the end of the list is known
+    assert known > 30
+
+
+def test_where_the_end_is_not_known_no_page_guesses_what_is_left() -> None:
+    assert {page.left for page in Reader(of_ids(range(1, 500))).pages()} == {None}
+
+
 def test_the_pages_of_a_pass_cover_all_ids() -> None:
     pages = Reader(of_ids(range(1, 501)), useful=8).pages()
     done = IdSet(page.covers for page in pages if page.covers is not None)
@@ -359,6 +374,36 @@ def test_a_small_page_whose_records_are_hidden_is_no_end(updated_at: str | None)
     pages = Reader(source).pages(Pass(since=SINCE, asks_for_nulls=True))
     came = [row["id"] for page in pages for row in page.records]
     assert sorted(came) == [*range(1, 59), *range(70, 301)]
+
+
+def test_a_record_of_the_next_range_that_cannot_be_had_ends_this_one() -> None:
+    source = of_ids([*range(1, 91), *range(101, 300)])
+
+    def before(query: Query) -> None:
+        assert len(source.queries) < 100
+        if "fields" not in query and any(row["id"] == 101 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages(Pass(done=IdSet([(100, END)])))
+    assert [row["id"] for page in pages for row in page.records] == [*range(1, 91)]
+    assert [page.missing for page in pages if page.missing] == []
+
+
+def test_a_record_of_which_only_the_id_comes_is_named() -> None:
+    source = of_ids(range(1, 301))
+    source.hidden = [60]
+
+    def before(query: Query) -> None:
+        assert len(source.queries) < 100
+        source.hidden = [] if "fields" in query else [60]
+        if "fields" not in query and any(row["id"] == 59 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages()
+    assert sorted(page.missing for page in pages if page.missing) == [59, 60]
+    assert sum(len(page.records) for page in pages) == 298
 
 
 def test_a_missing_record_is_asked_for_until_it_comes() -> None:
