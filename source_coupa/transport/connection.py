@@ -141,8 +141,8 @@ class HttpConnection:
     Args:
         url: of the list, without a query.
         headers: of each request.
-        optional: query parameters of each request, as long as the list takes them: one that answers
-            400 to them, and not without them, is read without them.
+        optional: query parameters of each request, as long as the list takes them: one that sends
+            400 with them, and not without them, is read without them.
         authenticator: signs requests.
         error_handler: the manifest's; says what a status means.
         session: shared by all lists of a process.
