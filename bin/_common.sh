@@ -37,13 +37,28 @@ stamp_of() {
 }
 
 # make_environment FOLDER NEWEST FILE...: makes the environment FOLDER again if one of FILEs changed since it was made.
-# Calls install_FOLDER (dot left out, - as _) to fill it.
+# Calls install_FOLDER (dot left out, - as _) to fill it. Of several commands at once, one makes it and the others wait.
 make_environment() {
-    local name="$1" newest="$2" python stamp install
+    local name="$1" newest="$2" python stamp
     shift 2
+    # it belongs to another folder, which it would be taken from
+    [ ! -L "$root/$name" ] || return 0
     python="$(find_python "$newest")"
     stamp="$(stamp_of "$@" bin/_common.sh)"
-    [ "$(cat "$root/$name/stamp" 2>/dev/null)" != "$stamp" ] || return 0
+    ! is_made "$name" "$stamp" || return 0
+    exec 9>"$root/$name.lock"
+    # the lock is the file's, and lasts as long as this shell keeps it open
+    "$python" -c 'import fcntl; fcntl.flock(9, fcntl.LOCK_EX)'
+    is_made "$name" "$stamp" || fill_environment "$name" "$python" "$stamp"
+    exec 9>&-
+}
+
+is_made() {
+    [ "$(cat "$root/$1/stamp" 2>/dev/null)" = "$2" ]
+}
+
+fill_environment() {
+    local name="$1" python="$2" stamp="$3" install
     printf 'Making %s with %s (about a minute, once) ...\n' "$name" "$("$python" --version)" >&2
     "$python" -m venv --clear "$root/$name" >&2 ||
         fail "$python could not make an environment; on Debian and Ubuntu its package python3-venv is needed."

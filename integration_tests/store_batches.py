@@ -38,7 +38,7 @@ def main(task: dict[str, Any]) -> None:
         ):
             for batch in batches:
                 _store(cache, batch)
-            said[schema] = cache.changes.sentences()
+            said[schema] = cache.changes.notes()
     print(json.dumps(said))
 
 

@@ -237,7 +237,7 @@ def test_a_value_that_does_not_fit_leaves_all_others_in_place(stored: Stored) ->
     assert at.isoformat() == "2024-03-10T07:00:00.250000+00:00"
 
 
-def test_what_does_not_fit_is_told_with_its_place_and_kept_aside(stored: Stored) -> None:
+def test_what_does_not_fit_is_reported_with_its_place_and_kept_aside(stored: Stored) -> None:
     said = sorted(stored.said["misfits"])
     places = (
         *(
@@ -262,7 +262,7 @@ def test_what_does_not_fit_is_told_with_its_place_and_kept_aside(stored: Stored)
     assert meta[4] == {}
 
 
-def test_a_value_is_told_once_even_if_it_has_a_nul_too(stored: Stored) -> None:
+def test_a_value_is_reported_once_even_if_it_has_a_nul_too(stored: Stored) -> None:
     places = [
         sentence for sentence in stored.said["mixed"] if "orders.count of record 1 is" in sentence
     ]

@@ -83,7 +83,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_address_gives_one_sentence(
+def test_a_wrong_address_gives_one_message(
     tmp_path: Path, sandbox: Sandbox, server: PostgresServer, what: str
 ) -> None:
     address, sentence = WRONG[what]
@@ -107,7 +107,7 @@ def test_a_database_that_lacks_characters_is_refused(
     assert "stores text as LATIN1, which lacks characters" in line
 
 
-def test_a_user_without_rights_is_told_which_are_missing(
+def test_a_user_without_rights_learns_which_are_missing(
     tmp_path: Path, sandbox: Sandbox, server: PostgresServer
 ) -> None:
     address = server.address(NEIGHBOUR)
@@ -154,7 +154,7 @@ def test_two_syncs_do_not_write_into_one_schema(
     assert "Another sync is writing into schema busy" in line
 
 
-def test_a_server_that_fails_in_the_middle_is_told_and_the_next_sync_brings_all(
+def test_a_server_that_fails_in_the_middle_is_reported_and_the_next_sync_brings_all(
     tmp_path: Path, sandbox: Sandbox, server: PostgresServer
 ) -> None:
     ended: list[int] = []

@@ -1,8 +1,8 @@
-"""What a user is told when something fails: one sentence that says what to do.
+"""What users read when something fails: one message that says what to do.
 
 Every function returns an `AirbyteTracedException`; the caller raises it. The failure type follows
-Airbyte's convention: `config_error` when the user can mend it, `transient_error` when time can,
-`system_error` for what only a change of the connector can mend.
+Airbyte's convention: `config_error` when the user can fix it, `transient_error` when it
+passes by itself, `system_error` when only a change of the connector can fix it.
 """
 
 from __future__ import annotations
@@ -34,33 +34,43 @@ _ERROR_CODE = re.compile("[a-z_]{1,40}")
 """Anything else in the place of an OAuth error code is not shown: it may quote the request."""
 
 
-def config_error(sentence: str, internal: str | None = None) -> AirbyteTracedException:
-    """An error that the user can mend; `internal` is for engineers and holds no secret."""
+def config_error(message: str, internal: str | None = None) -> AirbyteTracedException:
+    """An error that the user can fix; `internal` is for engineers and holds no secret."""
     return AirbyteTracedException(
-        message=sentence,
-        internal_message=internal or sentence,
+        message=message,
+        internal_message=internal or message,
         failure_type=FailureType.config_error,
     )
 
 
-class HostDownError(AirbyteTracedException):
+class TransientError(AirbyteTracedException):
+    """A failure that passes by itself.
+
+    Attributes:
+        wait: seconds that Coupa asks to wait; None if it does not.
+    """
+
+    wait: float | None = None
+
+
+class HostDownError(TransientError):
     """No request gets a response for the time being, not only this one."""
 
 
-class TokensDeniedError(AirbyteTracedException):
+class TokensDeniedError(TransientError):
     """The token endpoint gives no token for the time being, whatever the scope."""
 
 
 def transient_error(
-    sentence: str,
+    message: str,
     internal: str | None = None,
     *,
-    kind: type[AirbyteTracedException] = AirbyteTracedException,
-) -> AirbyteTracedException:
+    kind: type[TransientError] = TransientError,
+) -> TransientError:
     """An error that passes by itself."""
     return kind(
-        message=sentence,
-        internal_message=internal or sentence,
+        message=message,
+        internal_message=internal or message,
         failure_type=FailureType.transient_error,
     )
 
@@ -72,11 +82,11 @@ def passing(failure: AirbyteTracedException) -> AirbyteTracedException:
     return transient_error(failure.message or "", failure.internal_message)
 
 
-def system_error(sentence: str, internal: str | None = None) -> AirbyteTracedException:
-    """An answer from Coupa that this version of the connector cannot read safely."""
+def system_error(message: str, internal: str | None = None) -> AirbyteTracedException:
+    """A response of Coupa that this version of the connector cannot read safely."""
     return AirbyteTracedException(
-        message=sentence,
-        internal_message=internal or sentence,
+        message=message,
+        internal_message=internal or message,
         failure_type=FailureType.system_error,
     )
 
@@ -168,8 +178,8 @@ def sign_in_opens_nothing(host: str, scopes: Sequence[str]) -> AirbyteTracedExce
 
 def start_date_ahead() -> AirbyteTracedException:
     return config_error(
-        "The start date lies in the future, so that no record would come: choose one that has "
-        "passed, or none."
+        "The start date lies in the future, and no record would come: choose one that has passed, "
+        "or none."
     )
 
 
@@ -182,15 +192,15 @@ def unknown_stream(name: str) -> AirbyteTracedException:
 
 def unreadable_stream_state(stream: str) -> AirbyteTracedException:
     return config_error(
-        f"The state of stream {stream} is not one of this connector: refresh the stream, so that "
-        "it is synced anew."
+        f"The state of stream {stream} is not one of this connector: refresh the stream to "
+        "sync it again from the start."
     )
 
 
 def unreadable_state() -> AirbyteTracedException:
     return config_error(
         "The state is not one of this connector: pass the state messages of an earlier sync as "
-        "they were printed, or none to sync everything anew."
+        "they were printed, or none to sync everything again."
     )
 
 
@@ -205,22 +215,22 @@ def trimmed(resource: str, field: str) -> AirbyteTracedException:
 
 def out_of_order(resource: str) -> AirbyteTracedException:
     return system_error(
-        f"Coupa does not list /api/{resource} in order of id, so that records could be missed: the "
+        f"Coupa does not list /api/{resource} in order of id, and records could be missed: the "
         "stream was stopped."
     )
 
 
 def filter_ignored(resource: str, internal: str) -> AirbyteTracedException:
     return system_error(
-        f"Coupa does not apply the filter on updated_at to /api/{resource}, so that changes cannot "
-        "be told: the stream was stopped.",
+        f"Coupa does not apply the filter on updated_at to /api/{resource}, and changes could be "
+        "missed: the stream was stopped.",
         internal,
     )
 
 
 def filter_in_another_zone(resource: str) -> AirbyteTracedException:
     return system_error(
-        f"Coupa does not find a record of /api/{resource} by its own update time, so that changes "
+        f"Coupa does not find a record of /api/{resource} by its own update time, and changes "
         "would be missed: sync the stream in full refresh mode, without a start date."
     )
 
@@ -231,7 +241,7 @@ def refused_query(resource: str, reason: str) -> AirbyteTracedException:
 
 def unreadable(resource: str, seen: str) -> AirbyteTracedException:
     return transient_error(
-        f"Coupa answers {seen} on /api/{resource} where a JSON list belongs: see in a browser "
+        f"Coupa sends {seen} instead of a JSON list for /api/{resource}: check in a browser "
         "whether the instance is up, then sync again."
     )
 
@@ -272,8 +282,8 @@ def left_out(resource: str) -> AirbyteTracedException:
 def in_front_of_coupa(host: str, status: int) -> AirbyteTracedException:
     """For a response that `bars_the_way`: its sender knows neither scope nor client."""
     return config_error(
-        f"Something in front of {host} answers with a web page (HTTP {status}) instead of Coupa's "
-        "API: let the addresses of Airbyte pass the firewall or the IP allow list."
+        f"Something in front of {host} sends a web page (HTTP {status}) instead of Coupa's API: "
+        "let the addresses of Airbyte pass the firewall or the IP allow list."
     )
 
 
@@ -285,7 +295,7 @@ def too_deep(resource: str) -> AirbyteTracedException:
 
 
 def no_such_list(path: str, stream: str) -> AirbyteTracedException:
-    """For a list below a parent that exists; the manifest tells the same of other lists."""
+    """For a list below a parent that exists; the manifest says the same of other lists."""
     return config_error(
         f"This Coupa instance does not offer /api/{path} (HTTP 404): check the instance URL, or "
         f"deselect the stream {stream}."
@@ -319,7 +329,7 @@ def redirected(host: str, response: requests.Response) -> AirbyteTracedException
     is_plain = _PLAIN_HOST.fullmatch(target) and quoted(target) == target
     return config_error(
         f"{host} redirects to {target if is_plain else 'another page'}, where the connector "
-        "does not follow: enter the address under which Coupa itself answers as the instance URL, "
+        "does not follow: enter the address at which Coupa itself responds as the instance URL, "
         "not that of a login page or proxy."
     )
 
@@ -330,8 +340,8 @@ def not_a_token(host: str, response: requests.Response) -> AirbyteTracedExceptio
     if bars_the_way(status, response.content):
         return in_front_of_coupa(host, status)
     if status == 200:
-        return not_coupa(host, "its token endpoint answers without an access token")
-    return not_coupa(host, f"its token endpoint answers with HTTP {status}")
+        return not_coupa(host, "its token endpoint responds without an access token")
+    return not_coupa(host, f"its token endpoint responds with HTTP {status}")
 
 
 def bars_the_way(status: int, body: bytes) -> bool:
@@ -343,14 +353,14 @@ def bars_the_way(status: int, body: bytes) -> bool:
 
 def not_coupa(host: str, seen: str) -> AirbyteTracedException:
     return config_error(
-        f"{host} does not answer as a Coupa instance ({seen}): check the instance URL, for "
+        f"{host} does not respond like a Coupa instance ({seen}): check the instance URL, for "
         "example https://acme.coupahost.com."
     )
 
 
 def rate_limited(host: str) -> AirbyteTracedException:
     return transient_error(
-        f"{host} answers that its request limit is used up (HTTP 429): try again in a minute, or "
+        f"{host} reports that its request limit is used up (HTTP 429): try again in a minute, or "
         "lower the requests per second if other integrations share the limit."
     )
 
@@ -363,7 +373,7 @@ def wait_too_long(seconds: float) -> AirbyteTracedException:
 
 
 def is_unavailable(response: requests.Response) -> bool:
-    """Whether an answer means that Coupa serves nobody for the time being."""
+    """Whether a response means that Coupa serves nobody for the time being."""
     return response.status_code == 408 or response.status_code >= 500
 
 
@@ -375,27 +385,18 @@ def unavailable(host: str, status: int) -> AirbyteTracedException:
     )
 
 
-def given_up(host: str) -> AirbyteTracedException:
-    """For requests that were not even sent, because others were tried long enough."""
-    return transient_error(
-        f"{host} answered no other request of this sync for minutes, so that this stream was not "
-        "tried any longer: the next sync goes on where this one stopped.",
-        kind=HostDownError,
-    )
-
-
 def unexpected_status(host: str, status: int) -> AirbyteTracedException:
-    """For answers that neither Coupa documents nor the manifest knows."""
+    """For responses that neither Coupa documents nor the manifest knows."""
     if status >= 500:
         return unavailable(host, status)
     return system_error(
-        f"{host} answers a request with HTTP {status}, which does not say whether there are "
+        f"{host} responds to a request with HTTP {status}, which does not say whether there are "
         "records: the stream was stopped, try again later."
     )
 
 
 def refusal(host: str, response: requests.Response) -> AirbyteTracedException | None:
-    """Explains the answers that mean the same for every request; None for all others."""
+    """Explains responses that mean the same for every request; None for all others."""
     status = response.status_code
     if 300 <= status < 400:
         return redirected(host, response)
@@ -458,7 +459,7 @@ def unreachable(host: str, error: OSError) -> AirbyteTracedException:
         return _proxy_failed(host, kind, causes)
     if isinstance(error, requests.exceptions.ReadTimeout):
         return transient_error(
-            f"{host} is slow and did not answer in time: try again later.",
+            f"{host} is slow and did not respond in time: try again later.",
             kind,
             kind=HostDownError,
         )

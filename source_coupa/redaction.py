@@ -14,7 +14,7 @@ from urllib.parse import quote, quote_plus
 from airbyte_cdk.utils import airbyte_secrets_utils
 
 SHORTEST = 6
-"""Characters of a value that is struck out: a shorter one is part of ordinary words."""
+"""Characters of a value that is redacted: a shorter one is part of ordinary words."""
 
 _CUT_FROM = 12
 """Characters of a secret that is still one without its first or its last."""

@@ -43,8 +43,8 @@ def command(args: Sequence[str]) -> None:
     """Runs one of Airbyte's commands: `spec`, `check`, `discover` or `read` with its options.
 
     Raises:
-        AirbyteTracedException: if it failed; the process's excepthook tells it as a message.
-        SystemExit: if the arguments are wrong, which the error output then tells.
+        AirbyteTracedException: if it failed; the process's excepthook prints it as a message.
+        SystemExit: if the arguments are wrong, which the error output then says.
     """
     args = list(args)
     if AirbyteEntrypoint.parse_args(args).command is None:
@@ -65,7 +65,7 @@ def command(args: Sequence[str]) -> None:
         with every(SECONDS_PER_FLUSH, _flush):
             launch(source, args)
     except AirbyteTracedException as error:
-        # a wrong setting is found before the CDK's check begins, which would answer like this
+        # a wrong setting is found before the CDK's check begins, which would say the same
         status = error.as_connection_status_message() if args[0] == "check" else None
         if status is None:
             raise
@@ -79,7 +79,7 @@ def _flush() -> None:
 
 
 def _end_at_once(failure: Exception) -> NoReturn:
-    """Tells a failure and ends the process. A plain exit would wait for the CDK's workers, which
+    """Reports a failure and ends the process. A plain exit would wait for the CDK's workers, which
     wait for room in a queue that nobody empties any more: when the reader of the messages is gone,
     or after Ctrl-C (which is left to the system for this reason), it would never end."""
     with contextlib.suppress(OSError):

@@ -41,7 +41,7 @@ from source_coupa.oauth.scope_gate import ScopeGate
 from source_coupa.protocol import settings_file
 from source_coupa.protocol.catalog import describe, schema_of
 from source_coupa.protocol.config_update import hand_back
-from source_coupa.protocol.failure_report import told_once
+from source_coupa.protocol.failure_report import reported_once
 from source_coupa.protocol.files import read_json, read_settings
 from source_coupa.protocol.heartbeat import every
 from source_coupa.protocol.state import AHEAD, bookmarks
@@ -91,7 +91,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             config: the settings as the user entered them; None for `spec`.
             state: the state messages to go on from.
             config_path: where settings that the manifest migrates are written back. A file that
-                is mounted into a container often cannot be written; they then are only told.
+                is mounted into a container often cannot be written; they then are only printed.
         """
         self._config_path = config_path
         self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
@@ -144,7 +144,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         """Replaces the file of the settings, which the CDK would empty before it writes."""
         migrated = super()._migrate_and_transform_config(None, config)
         if config_path and migrated is not None and migrated != config:
-            # the CONTROL message tells them too
+            # the CONTROL message has them too
             with suppress(OSError):
                 settings_file.replace(Path(config_path), json.dumps(migrated))
         return migrated
@@ -232,7 +232,8 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         known = {row.name for row in rows}
         settings = CoupaConfig.parse(self._config)
         _refuse_start_ahead(settings)
-        clock = instance_of(settings).clock
+        instance = instance_of(settings)
+        clock = instance.clock
         states = bookmarks(state or [], rows, clock.now())
         schemas = {row.name: schema_of(row) for row in rows}
         plans = plan(catalog, states, rows, schemas, settings)
@@ -254,8 +255,9 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         self.logger.setLevel(logging.WARNING)
         streams = self.streams(config)
         messages = self._concurrent_source.read(streams) if streams else ()
+        fan_out = FanOut(plans, clock, instance.scheduler.traffic)
         with every(SECONDS_PER_TICK, self._tick):
-            yield from told_once(chain(unknown, FanOut(plans, clock).messages(messages)))
+            yield from reported_once(chain(unknown, fan_out.messages(messages)))
 
     def _for(
         self,

@@ -1,7 +1,8 @@
-"""What a sync changed in one table, told by comparing it with how it was before."""
+"""What a sync changed in one table, found by comparing it with how it was before."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -83,9 +84,10 @@ class Table:
         )
         return frozenset(row["id"] for row in ids)
 
-    def filled_columns(self) -> list[str]:
+    def telling_columns(self) -> list[str]:
         """The columns that hold something in most rows, as SQL writes them: first those of the key,
-        then the others, in the order of the table. Objects and lists are left out."""
+        then those that people know a record by, then the others in the order of the table, ids at
+        the end. Objects and lists are left out."""
         named = [
             name
             for name, type in columns_of(self._connection, self._stream).items()
@@ -98,7 +100,10 @@ class Table:
             self._connection, f'SELECT {counted}, count(*) AS "*" FROM "{self._stream}"'
         )
         filled = [name for name in named if 2 * counts[name] > counts["*"]]
-        found = [*self._keys, *(name for name in filled if name not in self._keys)]
+        found = [
+            *self._keys,
+            *(name for name in sorted(filled, key=rank) if name not in self._keys),
+        ]
         return [self._connection.dialect.identifier_preparer.quote(name) for name in found]
 
     def is_there(self) -> bool:
@@ -122,6 +127,24 @@ class Table:
     def _execute(self, sql: str) -> None:
         self._connection.exec_driver_sql(sql)
         self._connection.commit()
+
+
+_TELLING = (
+    r"(.*_)?(number|name|fullname|title)",
+    r"status",
+    r"(gross_|net_)?total|amount|price",
+    r"(.*_)?date",
+    r"(?!.*_id$)(?!(created|updated)_at$).*",
+    r".*_at",
+)
+"""Forms of names of columns, from those that tell most of a record to those that tell least."""
+
+
+def rank(column: str) -> int:
+    """How soon a column is shown, by its name."""
+    return next(
+        (rank for rank, name in enumerate(_TELLING) if re.fullmatch(name, column)), len(_TELLING)
+    )
 
 
 def columns_of(connection: Any, table: str) -> dict[str, str]:

@@ -132,10 +132,10 @@ def _run(
     except SyncError:
         raise
     except Exception as error:
-        sentence = destination.sentence(error)
-        if sentence is None:
+        message = destination.message(error)
+        if message is None:
             raise
-        raise SyncError(sentence) from None
+        raise SyncError(message) from None
     console.print(f"\nThe data is in {plain(destination.title)}, schema {schema}.")
     if query:
         console.print("Look at it with:")
@@ -184,7 +184,7 @@ def _sync_again(
     if sql:
         report.show_query(console, sql, coupa.query(sql))
     edits = demo.edit() if demo else {}
-    _tell_edits(console, {name: edits[name] for name in coupa.streams if name in edits})
+    _show_edits(console, {name: edits[name] for name in coupa.streams if name in edits})
     second = _sync(console, coupa, "Second sync")
     if demo:
         _compare(console, coupa, demo, edits)
@@ -201,7 +201,7 @@ def _sync(console: Console, coupa: client.Client, title: str) -> client.SyncResu
     return result
 
 
-def _tell_edits(console: Console, edits: dict[str, sandbox.Edited]) -> None:
+def _show_edits(console: Console, edits: dict[str, sandbox.Edited]) -> None:
     if edits:
         changes = [f"{len(e.edited)} {s} edited and {len(e.added)} added" for s, e in edits.items()]
         console.print(f"Now changed in the sandbox: {', '.join(changes)}.")
@@ -243,8 +243,9 @@ def _compare(
 
 def _query(coupa: client.Client, schema: str, result: client.SyncResult) -> str | None:
     filled = {stream.stream for stream in result.streams if stream.rows}
-    stream = next((name for name in (*report.QUERIES, *sorted(filled)) if name in filled), None)
+    main = (streams[0] for streams in report.QUERIES)
+    stream = next((name for name in (*main, *sorted(filled)) if name in filled), None)
     if stream is None:
         return None
-    columns = ", ".join(coupa.filled_columns(stream)[:_COLUMNS])
+    columns = ", ".join(coupa.telling_columns(stream)[:_COLUMNS])
     return f"SELECT {columns} FROM {schema}.{view_of(stream)} LIMIT 10"

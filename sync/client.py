@@ -27,7 +27,7 @@ CONNECTOR = ROOT / ".venv" / "bin" / "source-coupa"
 
 @dataclass(frozen=True)
 class SyncResult:
-    """What one sync brought, what to know of it, and the connector's sentences about what went
+    """What one sync brought, what to know of it, and the connector's messages about what went
     wrong."""
 
     streams: Sequence[StreamResult]
@@ -52,11 +52,11 @@ class Client:
         self._cache = cache
         self._connection = connection
         self._tables: dict[str, Table] = {}
-        self._told: list[str] = []
+        self._reported: list[str] = []
         self._warned: dict[str, None] = {}
         # PyAirbyte prints the connector's errors into its progress display and then raises one
         # that does not hold them
-        source._print_error_message = self._told.append
+        source._print_error_message = self._reported.append
         source._print_info_message = self._not_a_message
         cache.watch = self._watch
 
@@ -69,26 +69,26 @@ class Client:
         """Asks the connector whether it can read the instance.
 
         Raises:
-            SyncError: with the connector's sentence, if it cannot.
+            SyncError: with the connector's message, if it cannot.
         """
         try:
             with self._progress.doing("Checking the connection"), _silence():
                 self._source.check()
         except exceptions.PyAirbyteError as error:
             reason = (error.context or {}).get("failure_reason")
-            raise SyncError(reason or self._sentences(error)[0]) from None
+            raise SyncError(reason or self._messages(error)[0]) from None
 
     def select(self, streams: Sequence[str]) -> None:
         """Selects streams by name, or all that can be read if `streams` is empty.
 
         Raises:
-            SyncError: if one is not there, or the connector cannot tell which are.
+            SyncError: if one is not there, or the connector cannot say which are.
         """
         try:
             with self._progress.doing("Asking which streams this client can read"), _silence():
                 available = self._source.get_available_streams()
         except exceptions.PyAirbyteError as error:
-            raise SyncError(self._sentences(error)[0]) from None
+            raise SyncError(self._messages(error)[0]) from None
         for stream in streams:
             if stream not in available:
                 raise SyncError(unknown_stream(stream, available))
@@ -107,9 +107,9 @@ class Client:
         """Brings what changed since the last sync into this schema, everything at first.
 
         Streams that were read to their end are stored even if others fail. Errors of the database
-        are left to Destination.sentence.
+        are left to Destination.message.
         """
-        self._told.clear()
+        self._reported.clear()
         self._warned.clear()
         failures: Sequence[str] = ()
         for table in self._tables.values():
@@ -118,11 +118,11 @@ class Client:
             with self._progress.doing("Reading"), _silence():
                 self._source.read(cache=self._cache)
         except exceptions.PyAirbyteError as error:
-            if self._destination.sentence(error):
+            if self._destination.message(error):
                 raise
-            failures = self._sentences(error)
+            failures = self._messages(error)
         results = [self._tables[stream].result() for stream in self.streams]
-        notes = [*self._warned, *self._cache.changes.sentences(), *self._make_views()]
+        notes = [*self._warned, *self._cache.changes.notes(), *self._make_views()]
         return SyncResult(results, notes, failures)
 
     def changed_ids(self, stream: str) -> frozenset[int]:
@@ -133,13 +133,13 @@ class Client:
         """The rows of a query, in which tables are named as the streams are."""
         return rows(self._connection, sql)
 
-    def filled_columns(self, stream: str) -> list[str]:
-        """The columns of a stream that hold something in most of its rows."""
-        return self._tables[stream].filled_columns()
+    def telling_columns(self, stream: str) -> list[str]:
+        """See Table.telling_columns."""
+        return self._tables[stream].telling_columns()
 
     def _make_views(self) -> list[str]:
-        """Makes the views of all tables; what to tell of those that cannot be made."""
-        told = [
+        """Makes the views of all tables; a note for each that cannot be made."""
+        notes = [
             make_view(
                 self._connection,
                 self._destination,
@@ -149,7 +149,7 @@ class Client:
             for each in self._source.get_configured_catalog().streams
             if self._tables[each.stream.name].is_there()
         ]
-        return list(filter(None, told))
+        return list(filter(None, notes))
 
     def _watch(self, message: Any) -> None:
         if message.record:
@@ -165,12 +165,12 @@ class Client:
                 "deep, and would pass over it."
             )
 
-    def _sentences(self, error: exceptions.PyAirbyteError) -> tuple[str, ...]:
+    def _messages(self, error: exceptions.PyAirbyteError) -> tuple[str, ...]:
         """What the connector said, or what PyAirbyte says where the connector said nothing."""
-        told = dict.fromkeys(self._told)
+        texts = dict.fromkeys(self._reported)
         # the CDK's last word repeats what it said of each stream
-        single = [text for text in told if not text.startswith(_SUMMARY)]
-        return tuple(single or told) or (error.get_message(),)
+        single = [text for text in texts if not text.startswith(_SUMMARY)]
+        return tuple(single or texts) or (error.get_message(),)
 
 
 _WARNINGS = (Level.WARN, Level.ERROR, Level.FATAL)
@@ -199,7 +199,7 @@ def opened(
 
     def take_over(changed: dict[str, Any]) -> None:
         keep(changed)
-        # PyAirbyte runs the connector anew for each command, and with the settings it had
+        # PyAirbyte starts the connector again for each command, and with the settings it had
         source.set_config(changed, validate=False)
 
     with progress.doing("Starting the connector"), _silence():

@@ -17,7 +17,7 @@ _OF_PYAIRBYTE = ("_airbyte_raw_id", "_airbyte_extracted_at")
 def differences(
     records: Iterable[Mapping[str, Any]], rows: Iterable[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """What is missing, one sentence for each record: values wherever they lie, so that a field
+    """What is missing, one message for each record: values wherever they lie, so that a field
     without a column of its own counts too."""
     found = {row["id"]: row for row in rows}
     for record in records:

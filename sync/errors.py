@@ -1,4 +1,4 @@
-"""What the user is told when a sync cannot be done."""
+"""What users read when a sync cannot be done."""
 
 from __future__ import annotations
 

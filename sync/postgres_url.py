@@ -15,7 +15,7 @@ def parsed(address: str) -> sqlalchemy.URL:
     """An address such as `postgresql://user@host:5432/database?sslmode=require`.
 
     Raises:
-        SyncError: if it is none; the sentence does not repeat it, as it may hold a password.
+        SyncError: if it is none; the message does not repeat it, as it may hold a password.
     """
     scheme, _, rest = address.partition("://")
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -18,31 +19,48 @@ from sync.plain import plain
 if TYPE_CHECKING:
     from sync.client import SyncResult
 
-QUERIES: Mapping[str, str] = {
-    "invoices": """
+QUERIES: Mapping[tuple[str, ...], str] = {
+    ("invoices", "suppliers"): """
+SELECT suppliers.name AS supplier,
+       CAST(date_trunc('month', invoices.created_at) AS date) AS month,
+       invoices.currency ->> 'code' AS currency,
+       count(*) AS invoices, sum(gross_total) AS gross_total
+FROM invoices_typed AS invoices
+JOIN suppliers_typed AS suppliers ON suppliers.id = invoices.supplier_id
+GROUP BY 1, 2, 3 ORDER BY month DESC, gross_total DESC NULLS LAST LIMIT 6""",
+    ("expenses", "users"): """
+SELECT users.fullname AS employee, expenses.currency ->> 'code' AS currency,
+       count(*) AS reports, sum(total) AS total
+FROM expenses_typed AS expenses
+JOIN users_typed AS users ON users.id = expenses.expensed_by_id
+GROUP BY 1, 2 ORDER BY total DESC NULLS LAST, 1, 2 LIMIT 6""",
+    ("invoices",): """
 SELECT status, currency ->> 'code' AS currency, count(*) AS invoices,
        sum(gross_total) AS gross_total,
        max(updated_at) AS last_update
 FROM invoices_typed
 GROUP BY 1, 2 ORDER BY invoices DESC, status, currency LIMIT 6""",
-    "expenses": """
+    ("expenses",): """
 SELECT status, count(*) AS reports, sum(total) AS total,
        max(updated_at) AS last_update
 FROM expenses_typed
 GROUP BY 1 ORDER BY reports DESC, status LIMIT 6""",
-    "expense_lines": """
+    ("expense_lines",): """
 SELECT status, count(*) AS lines, sum(amount) AS amount
 FROM expense_lines_typed
 GROUP BY 1 ORDER BY lines DESC, status LIMIT 6""",
-    "users": """
+    ("users",): """
 SELECT active, count(*) AS users, max(updated_at) AS last_update
 FROM users_typed
 GROUP BY 1 ORDER BY users DESC""",
 }
-"""Stream -> a query over its view. The first one whose stream has rows is shown."""
+"""Streams -> a query over their views. The first one whose streams all have rows is shown."""
 
 _WITHOUT_TERMINAL = 120
 """Columns of a log file: room for the longest names of streams."""
+
+_LEAST = 80
+"""Columns of a log file at least, whatever COLUMNS says."""
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -51,7 +69,7 @@ def console(*, stderr: bool = False) -> Console:
     file = sys.stderr if stderr else sys.stdout
     made = Console(file=file, markup=False, emoji=False, highlight=False)
     if not made.is_terminal:
-        made.width = _WITHOUT_TERMINAL
+        made.width = max(made.width, _LEAST) if "COLUMNS" in os.environ else _WITHOUT_TERMINAL
     return made
 
 
@@ -65,7 +83,7 @@ def show_result(console: Console, title: str, result: SyncResult) -> None:
             break
     console.print(table, width=max(width, console.width), crop=False)
     for note in result.notes:
-        console.print(f"Note: {plain(note)}", soft_wrap=True)
+        console.print(f"Note: {plain(note)}", soft_wrap=not console.is_terminal)
 
 
 def _result(title: str, result: SyncResult, time_format: str | None) -> Table:
@@ -87,7 +105,9 @@ def _result(title: str, result: SyncResult, time_format: str | None) -> Table:
 def query_for(result: SyncResult) -> str | None:
     """The query to show after a sync, None if no table has rows."""
     filled = {stream.stream for stream in result.streams if stream.rows}
-    return next((sql.strip() for stream, sql in QUERIES.items() if stream in filled), None)
+    return next(
+        (sql.strip() for streams, sql in QUERIES.items() if filled.issuperset(streams)), None
+    )
 
 
 def show_query(console: Console, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -111,7 +131,7 @@ def _cell(value: object) -> str:
     if isinstance(value, (str, bool)):
         return plain(value)
     if hasattr(value, "year"):
-        return f"{value:%Y-%m-%d %H:%M}"
+        return f"{value:%Y-%m-%d %H:%M}" if hasattr(value, "hour") else f"{value}"
     if isinstance(value, Decimal):
         return f"{value:,.2f}" if value == round(value, 2) else f"{value.normalize():,f}"
     return f"{value:,}"

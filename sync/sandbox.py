@@ -18,6 +18,7 @@ PYTHON = ROOT / ".venv" / "bin" / "python"
 
 ROWS: Mapping[str, int] = {
     "users": 400,
+    "suppliers": 60,
     "expense_reports": 800,
     "expense_lines": 2_000,
     "invoices": 3_000,
@@ -28,6 +29,7 @@ LATENCY_MS = 100
 
 RESOURCE_OF_STREAM: Mapping[str, str] = {
     "users": "users",
+    "suppliers": "suppliers",
     "expenses": "expense_reports",
     "expense_lines": "expense_lines",
     "invoices": "invoices",
@@ -35,6 +37,7 @@ RESOURCE_OF_STREAM: Mapping[str, str] = {
 
 EDITS: Mapping[str, tuple[int, int]] = {
     "users": (3, 1),
+    "suppliers": (2, 1),
     "expenses": (5, 2),
     "expense_lines": (8, 4),
     "invoices": (12, 5),

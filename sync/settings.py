@@ -87,7 +87,7 @@ def keep_sign_in(path: Path, config: dict[str, Any], renewed: dict[str, Any]) ->
 
 
 def without_secrets(text: str, secrets: Iterable[str]) -> str:
-    """`text` with the secrets struck out."""
+    """`text` with the secrets redacted."""
     for secret in filter(None, secrets):
         text = text.replace(secret, "****")
     return text

@@ -19,7 +19,7 @@ def named_streams(arguments: Iterable[str]) -> list[str]:
 
 
 def unknown_stream(name: str, available: Sequence[str]) -> str:
-    """What to tell of a stream that is not there: the names nearest to it."""
+    """The message for a stream that is not there: the names nearest to it."""
     wanted = name.lower().replace("-", "_")
     similar = get_close_matches(wanted, available, n=_SHOWN, cutoff=0.7)
     similar += [each for each in sorted(available, key=len) if wanted in each]

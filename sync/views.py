@@ -22,7 +22,7 @@ def make_view(
         properties: those of the stream's schema.
 
     Returns:
-        What to tell if it cannot be made, None else.
+        A note if it cannot be made, None else.
     """
     amounts = {column_of(field) for field, each in properties.items() if is_amount(each)}
     shown = []
@@ -51,6 +51,6 @@ def make_view(
         else:
             return None
     return (
-        f"The view {view_of(stream)} could not be made anew, as others are made of it: drop them "
+        f"The view {view_of(stream)} could not be made again, as others depend on it: drop them "
         "if it lacks columns."
     )

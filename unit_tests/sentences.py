@@ -31,7 +31,7 @@ PASSED_ON = frozenset(
     {
         ("config.py", "f'{_ADVICE[field]}.'"),
         ("connection.py", "resolution.error_message"),
-        ("errors.py", "sentence"),
+        ("errors.py", "message"),
         ("fan_out.py", "trace.error.message"),
         ("errors.py", "failure.message or ''"),
         ("fan_out.py", "trace.error.message"),
@@ -124,7 +124,7 @@ def _sentence_argument(call: ast.Call) -> ast.expr | None:
 
 
 def _manifest_sentences(part: Any) -> Iterator[str]:
-    """The error messages that a user can see; those of ignored answers are not shown."""
+    """The error messages that a user can see; those of ignored responses are not shown."""
     if isinstance(part, Mapping):
         if "error_message" in part and part.get("action") != "IGNORE":
             text = re.sub(r"\{%.*?%\}\s*", "", part["error_message"])

@@ -124,7 +124,9 @@ def test_what_is_no_catalog_is_named(sandbox: Sandbox, content: str, tmp_path: P
     ],
     ids=" ".join,
 )
-def test_wrong_arguments_are_told_without_a_stack_trace(arguments: list[str], says: str) -> None:
+def test_wrong_arguments_are_reported_without_a_stack_trace(
+    arguments: list[str], says: str
+) -> None:
     run = run_process(arguments)
     assert (run.exit_code, run.stdout) == (2, "")
     assert says in run.stderr.splitlines()[-1]

@@ -105,8 +105,8 @@ NO_ID = "Records of /api/users come without id"
 NO_CURSOR = "Records of /api/users come without updated_at"
 NO_ORDER = "Coupa does not list /api/users in order of id"
 NO_FILTER = "Coupa does not apply the filter on updated_at"
-NO_JSON = "Coupa answers invalid JSON on /api/users"
-NO_LIST = "Coupa answers a list with other things than objects"
+NO_JSON = "Coupa sends invalid JSON instead of a JSON list for /api/users"
+NO_LIST = "Coupa sends a list with other things than objects"
 TOO_DEEP = "Coupa sent a record of /api/users whose parts are nested too deep"
 
 ODD_RECORDS: dict[str, tuple[Edit, str]] = {
@@ -268,7 +268,7 @@ UNREADABLE: dict[str, dict[str, str]] = {
 
 @pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
 @pytest.mark.parametrize("headers", UNREADABLE.values(), ids=UNREADABLE)
-def test_an_answer_that_cannot_be_read_is_asked_for_again(
+def test_a_response_that_cannot_be_read_is_asked_for_again(
     sandbox: Sandbox, headers: dict[str, str], times: int | None
 ) -> None:
     body = json.dumps(page_of(sandbox))
@@ -325,7 +325,7 @@ def test_a_page_with_damage_in_any_place_is_whole_or_an_error(sandbox: Sandbox, 
 @pytest.mark.parametrize("times", [1, None], ids=["once", "always"])
 @pytest.mark.parametrize("resource", ["users", "oauth"])
 @pytest.mark.parametrize("part", ["slow_head", "slow_drip"])
-def test_an_answer_that_drips_without_end_is_given_up(
+def test_a_response_that_drips_without_end_is_given_up(
     sandbox: Sandbox,
     waits: Waits,
     monkeypatch: pytest.MonkeyPatch,
@@ -334,7 +334,7 @@ def test_an_answer_that_drips_without_end_is_given_up(
     times: int | None,
 ) -> None:
     """Each byte comes in time, the last one never."""
-    monkeypatch.setattr(http, "LONGEST_ANSWER", 0.2)
+    monkeypatch.setattr(http, "LONGEST_RESPONSE", 0.2)
     monkeypatch.setattr(endpoint, "new_session", lambda: http.new_session(longest_response=0.2))
     for module in (connection, instance):
         monkeypatch.setattr(module, "LONGEST_RESPONSE", 0.2)
@@ -342,11 +342,11 @@ def test_an_answer_that_drips_without_end_is_given_up(
     output = read_users(sandbox)
     assert_asked_again(sandbox, output, times)
     if times is None:
-        told = {"slow_head": "did not answer in time", "slow_drip": "could not be reached"}
+        told = {"slow_head": "did not respond in time", "slow_drip": "could not be reached"}
         assert told[part] in messages_of(output)[0]
 
 
-NO_TOKEN = "localhost:[0-9]+ does not answer as a Coupa instance"
+NO_TOKEN = "localhost:[0-9]+ does not respond like a Coupa instance"
 TOKENS_REFUSED: dict[str, str | bytes] = {
     "null": "null",
     "list": "[]",
@@ -401,7 +401,7 @@ def test_a_lifetime_of_any_length_will_do(sandbox: Sandbox, lifetime: str) -> No
 
 
 @pytest.mark.parametrize("edit", [edit for edit, _ in ODD_RECORDS.values()], ids=ODD_RECORDS)
-def test_check_always_has_an_answer(sandbox: Sandbox, edit: Edit) -> None:
+def test_check_always_has_a_response(sandbox: Sandbox, edit: Edit) -> None:
     body = json.dumps(edit(page_of(sandbox)))
     sandbox.faults.add(Fault("status", status=200, body=body))
     run = check(sandbox.config())

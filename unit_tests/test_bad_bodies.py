@@ -125,7 +125,7 @@ def read_users(sandbox: Sandbox) -> EntrypointOutput:
 
 
 @pytest.mark.parametrize(("seen", "fault", "place"), EACH_SOMEWHERE, ids=NO_LISTS)
-def test_one_bad_answer_costs_a_request_and_no_record(
+def test_one_bad_response_costs_a_request_and_no_record(
     sandbox: Sandbox,
     waits: Waits,
     seen: str,
@@ -136,18 +136,20 @@ def test_one_bad_answer_costs_a_request_and_no_record(
         sandbox.faults.add(at(fault, place, times=1))
         output = read_users(sandbox)
         assert_whole(output, sandbox, ["users"])
-        assert output.is_in_logs(f"asking for 25 records|Coupa answers {seen} on /api/users")
+        assert output.is_in_logs(
+            f"asking for 25 records|Coupa sends {seen} instead of a JSON list for /api/users"
+        )
         assert sum(request.fault is not None for request in sandbox.requests) == 1
         assert waits.slept
 
 
 @pytest.mark.parametrize(("seen", "fault"), NO_LISTS.values(), ids=NO_LISTS)
-def test_bad_answers_that_stay_are_an_error(sandbox: Sandbox, seen: str, fault: Fault) -> None:
+def test_bad_responses_that_stay_are_an_error(sandbox: Sandbox, seen: str, fault: Fault) -> None:
     with sandbox:
         sandbox.faults.add(at(fault, lambda request: True, after=3))
         output = read_users(sandbox)
         assert messages_of(output)[0] == (
-            f"Coupa answers {seen} on /api/users where a JSON list belongs: see in a browser "
+            f"Coupa sends {seen} instead of a JSON list for /api/users: check in a browser "
             "whether the instance is up, then sync again."
         )
         assert_failed(output, FailureType.transient_error)
@@ -156,7 +158,7 @@ def test_bad_answers_that_stay_are_an_error(sandbox: Sandbox, seen: str, fault: 
 
 @pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
 @pytest.mark.parametrize("fault", BROKEN_OFF.values(), ids=BROKEN_OFF)
-def test_answers_that_break_off_are_asked_for_again(
+def test_responses_that_break_off_are_asked_for_again(
     sandbox: Sandbox, fault: Fault, place: Callable[[RequestRecord], bool]
 ) -> None:
     with sandbox:
@@ -165,7 +167,7 @@ def test_answers_that_break_off_are_asked_for_again(
 
 
 @pytest.mark.parametrize("fault", BROKEN_OFF.values(), ids=BROKEN_OFF)
-def test_answers_that_always_break_off_are_an_error(sandbox: Sandbox, fault: Fault) -> None:
+def test_responses_that_always_break_off_are_an_error(sandbox: Sandbox, fault: Fault) -> None:
     with sandbox:
         sandbox.faults.add(at(fault, lambda request: "id[gt]" in request.query))
         assert_failed(read_users(sandbox), FailureType.transient_error)
@@ -180,7 +182,7 @@ def test_a_page_in_wrong_order_is_an_error(
         sandbox.faults.add(at(fault, place, times=1))
         output = read_users(sandbox)
         assert messages_of(output)[0] == (
-            "Coupa does not list /api/users in order of id, so that records could be missed: the "
+            "Coupa does not list /api/users in order of id, and records could be missed: the "
             "stream was stopped."
         )
         assert_failed(output, FailureType.system_error)
@@ -195,7 +197,7 @@ def test_what_is_only_odd_is_read(sandbox: Sandbox, fault: Fault, times: int | N
 
 
 @pytest.mark.parametrize("fault", [f for _, f in NO_LISTS.values()], ids=NO_LISTS)
-def test_no_bad_answer_makes_a_table_look_empty(present: Present, fault: Fault) -> None:
+def test_no_bad_response_makes_a_table_look_empty(present: Present, fault: Fault) -> None:
     """Nor do they make the years before the first record look empty."""
     with Sandbox({"users": 30}, dialect=UNLIMITED, clock=present) as sandbox:
         sandbox.faults.add(at(fault, lambda request: True))
@@ -206,7 +208,7 @@ def test_no_bad_answer_makes_a_table_look_empty(present: Present, fault: Fault) 
 
 @pytest.mark.usefixtures("cut_often")
 @pytest.mark.parametrize("rate", [0.1, 0.4])
-def test_bad_answers_among_good_ones_lose_nothing(present: Present, rate: float) -> None:
+def test_bad_responses_among_good_ones_lose_nothing(present: Present, rate: float) -> None:
     """Whichever requests they hit, those that look for places to divide a list included."""
     with Sandbox(
         {"users": 900}, dialect=UNLIMITED, size={"users": 300}, spread="mass_update", clock=present

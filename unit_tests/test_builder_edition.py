@@ -159,7 +159,7 @@ def test_it_brings_all_or_says_why_not(name: str, stream: str, present: Present)
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_no_bad_answer_makes_a_table_look_empty(
+def test_no_bad_response_makes_a_table_look_empty(
     fault: dict[str, object], sentence: str, kind: FailureType | None
 ) -> None:
     with Sandbox({"users": 3}, dialect=UNLIMITED) as sandbox:

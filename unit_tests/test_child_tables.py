@@ -171,7 +171,7 @@ def seconds(text: str) -> int:
     return int(datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp())
 
 
-def test_lines_that_left_their_invoice_can_be_told_by_the_documented_query(
+def test_the_documented_query_finds_lines_that_left_their_invoice(
     present: Present, warehouse: Warehouse
 ) -> None:
     with invoices(present) as sandbox:
@@ -252,7 +252,7 @@ def underscored_time(record: Record) -> Record:
     return {"updated_at": record["updated-at"]}
 
 
-def test_a_list_that_a_filter_cuts_off_is_told_in_the_log(present: Present) -> None:
+def test_a_list_that_a_filter_cuts_off_is_reported_in_the_log(present: Present) -> None:
     kept = {"invoices": frozenset({"id", "updated-at", "invoice-number"})}
     with invoices(present, 30, dialect=UNLIMITED.but(response_filter=kept)) as sandbox:
         output = read(sandbox, "invoice_lines")

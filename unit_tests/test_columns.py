@@ -250,7 +250,7 @@ def test_a_column_that_was_empty_so_far_is_waited_for(present: Present) -> None:
         assert len(asked_in_part(sandbox)) > 1
 
 
-def test_an_answer_without_id_ends_the_proof_and_no_record(present: Present) -> None:
+def test_a_response_without_id_ends_the_proof_and_no_record(present: Present) -> None:
     with invoices(present) as sandbox:
         sandbox.faults.add(
             Fault("missing_id", when=lambda r: "invoice_number" in r.query.get("fields", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -147,3 +148,54 @@ def test_a_tag_that_is_not_the_version_builds_nothing(tmp_path: Path) -> None:
     version = yaml.safe_load((ROOT / "metadata.yaml").read_text())["data"]["dockerImageTag"]
     last = run.stderr.splitlines()[-1]
     assert last == f"error: the tag v99.0.0 is not v{version}, the version in pyproject.toml."
+
+
+_MAKE = """
+source bin/_common.sh
+install_venv() { echo made >>log; sleep 0.5; touch "$root/.venv/filled"; }
+make_environment .venv 13 list
+[ -e .venv/filled ]
+"""
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with the scripts' common part, whose Python makes environments without pip."""
+    (tmp_path / "bin").mkdir()
+    shutil.copy(ROOT / "bin" / "_common.sh", tmp_path / "bin")
+    (tmp_path / "list").touch()
+    (tmp_path / "log").touch()
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\n[ "$2" != venv ] || exec mkdir -p "$4"\nexec {sys.executable} "$@"\n'
+    )
+    python.chmod(0o755)
+    return tmp_path
+
+
+def _making(checkout: Path) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "PYTHON": str(checkout / "python")}
+    return subprocess.Popen(["bash", "-c", _MAKE], cwd=checkout, env=environment)
+
+
+def test_of_commands_at_once_one_makes_the_environment(checkout: Path) -> None:
+    processes = [_making(checkout) for _ in range(3)]
+    assert [process.wait(60) for process in processes] == [0, 0, 0]
+    assert (checkout / "log").read_text() == "made\n"
+
+
+def test_an_environment_is_made_again_when_its_list_changes(checkout: Path) -> None:
+    assert _making(checkout).wait(60) == 0
+    (checkout / "list").write_text("more")
+    assert _making(checkout).wait(60) == 0
+    assert _making(checkout).wait(60) == 0
+    assert (checkout / "log").read_text() == "made\n" * 2
+
+
+def test_the_environment_of_another_folder_is_not_emptied(checkout: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "filled").touch()
+    (checkout / ".venv").symlink_to(other)
+    assert _making(checkout).wait(60) == 0
+    assert (checkout / "log").read_text() == ""

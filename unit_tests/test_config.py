@@ -254,7 +254,7 @@ def rows_of(refused: Mapping[str, tuple[str, Sequence[object]]]) -> list[Any]:
 
 
 @pytest.mark.parametrize(("field", "value", "sentence"), rows_of(REFUSED))
-def test_a_wrong_setting_is_named_in_one_sentence(field: str, value: object, sentence: str) -> None:
+def test_a_wrong_setting_is_named_in_one_message(field: str, value: object, sentence: str) -> None:
     with pytest.raises(AirbyteTracedException) as caught:
         CoupaConfig.parse(with_setting(field, value))
     assert caught.value.failure_type == FailureType.config_error
@@ -263,7 +263,7 @@ def test_a_wrong_setting_is_named_in_one_sentence(field: str, value: object, sen
 
 
 @pytest.mark.parametrize(("field", "value", "sentence"), rows_of(REFUSED_CREDENTIALS))
-def test_a_wrong_part_of_a_sign_in_is_named_in_one_sentence(
+def test_a_wrong_part_of_a_sign_in_is_named_in_one_message(
     field: str, value: object, sentence: str, sent: list[str]
 ) -> None:
     credentials: dict[str, Any] = {**SIGNED_IN, field: value}
@@ -345,7 +345,7 @@ def test_the_instance_url_is_stored_in_its_normal_form(
     assert set(sent) == {f"{normal}/oauth2/token"}
 
 
-def test_settings_in_a_file_that_cannot_be_written_are_told_and_used(
+def test_settings_in_a_file_that_cannot_be_written_are_reported_and_used(
     tmp_path: Path, sent: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As with a file that is mounted into a container, whose user is another."""

@@ -37,7 +37,7 @@ PLAYS = ("honoured", "ignored", "refused")
 ORDERS = ("id", "updated_at", "shuffled")
 
 OUT_OF_ORDER = (
-    "Coupa does not list /api/users in order of id, so that records could be missed: the stream "
+    "Coupa does not list /api/users in order of id, and records could be missed: the stream "
     "was stopped."
 )
 
@@ -169,7 +169,7 @@ def test_filters_that_are_read_in_another_zone_are_found_out_at_once(
     sandbox.dialect = UNLIMITED.but(filter_zone=zone)
     output = run_read(sandbox, ["users"])
     assert messages_of(output)[0] == (
-        "Coupa does not find a record of /api/users by its own update time, so that changes would "
+        "Coupa does not find a record of /api/users by its own update time, and changes would "
         "be missed: sync the stream in full refresh mode, without a start date."
     )
     assert not any(has_time(state) for state in final_states(output))

@@ -54,15 +54,13 @@ CLIENT_PAGE = r"\(Setup > Oauth2/OpenID Connect Clients\)"
 WRONG_CREDENTIALS = "refused the client ID or the client secret: copy both again from Coupa"
 WRONG_GRANT = "does not let this OAuth client use the grant type client credentials: choose"
 NO_SCOPE = "holds none of the scopes that open a list: add at least one of .* core.user.read"
-NOT_COUPA = "does not answer as a Coupa instance"
+NOT_COUPA = "does not respond like a Coupa instance"
 REDIRECT = "redirects to .+, where the connector does not follow: enter the address"
 LIMITED = r"request limit .*used up \(HTTP 429\).*lower the requests per second"
 UNAVAILABLE = "is not available .*, perhaps for maintenance: "
 UNREACHABLE = "could not be reached: check the instance URL and that a firewall or IP allow list"
-TIMED_OUT = "is slow and did not answer in time: try again later"
-IN_FRONT = (
-    "Something in front of .* answers with a web page .*: let .* pass the firewall or the IP allow"
-)
+TIMED_OUT = "is slow and did not respond in time: try again later"
+IN_FRONT = "Something in front of .* sends a web page .*: let .* pass the firewall or the IP allow"
 NO_CERTIFICATE = "The TLS certificate of .+ could not be verified: check the instance URL"
 NO_HOST = "The host .+ does not exist: check the instance URL"
 
@@ -309,7 +307,23 @@ def test_read_waits_as_long_as_retry_after_says(sandbox: Sandbox, waits: Waits) 
     assert any(77 <= seconds <= 79 for seconds in waits.slept)
 
 
-def test_what_the_user_has_to_mend_costs_no_request_per_window(
+def test_a_token_is_waited_for_as_long_as_retry_after_says(sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(answer(429, "json", retry_after=77, times=1, resource="oauth"))
+    assert run_read(sandbox, ["users"], start_date=START_DATE).errors == []
+    assert any(76 <= seconds <= 77 for seconds in waits.slept)
+
+
+def test_a_token_is_not_waited_for_all_day(sandbox: Sandbox, waits: Waits) -> None:
+    sandbox.faults.add(answer(429, "json", retry_after=86_400, resource="oauth"))
+    output = run_read(sandbox, ["users"], start_date=START_DATE)
+    ((message, kind),) = failures(output).values()
+    assert message.startswith("Coupa asks to wait 1440 minutes before the next request: ")
+    assert kind == TRANSIENT
+    assert len(sandbox.requests) == 1
+    assert not waits.slept
+
+
+def test_what_the_user_has_to_fix_costs_no_request_per_window(
     sandbox: Sandbox,
 ) -> None:
     sandbox.faults.add(answer(403, "html", resource="users"))
@@ -332,7 +346,7 @@ def test_what_the_user_has_to_mend_costs_no_request_per_window(
     ],
     ids=str,
 )
-def test_a_wrong_id_or_secret_is_told_apart_from_missing_scopes(
+def test_a_wrong_id_or_secret_is_not_taken_for_missing_scopes(
     override: dict[str, Any], refusal: Refusal
 ) -> None:
     with small_sandbox(bad_client=refusal) as sandbox:
@@ -355,7 +369,7 @@ def test_a_slow_first_response_is_no_wrong_setting(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A token and a list that take twelve seconds each, with a tenth of all limits and times."""
-    for patched, name in ((http, "LONGEST_ANSWER"), (source, "CHECK_SECONDS")):
+    for patched, name in ((http, "LONGEST_RESPONSE"), (source, "CHECK_SECONDS")):
         monkeypatch.setattr(patched, name, getattr(patched, name) / 10)
     monkeypatch.setattr(http, "TIMEOUT", tuple(seconds / 10 for seconds in http.TIMEOUT))
     for resource in ("oauth", None):

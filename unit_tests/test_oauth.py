@@ -413,7 +413,7 @@ class TestTrouble:
         assert max(asked.values()) == 1
         assert sum(asked.values()) == (2 if status == 401 else 2 + len(SCOPES))
 
-    def test_that_is_told_with_status_200_is_read(self, sandbox: Sandbox) -> None:
+    def test_that_comes_with_status_200_is_read(self, sandbox: Sandbox) -> None:
         refuse(sandbox, "invalid_client", status=200)
         message = check(sandbox.config()).connection_status["message"]
         assert "refused the client ID or the client secret" in message
@@ -422,7 +422,7 @@ class TestTrouble:
         for resource in ("oauth", None):
             sandbox.faults.add(Fault("status", status=403, body="html", resource=resource))
         message = check(sandbox.config()).connection_status["message"]
-        assert "answers with a web page (HTTP 403) instead of Coupa's API" in message
+        assert "sends a web page (HTTP 403) instead of Coupa's API" in message
         assert "allow list" in message
         assert len(sandbox.requests) == 1
 

@@ -208,7 +208,7 @@ def test_a_state_may_name_an_instant_in_any_of_these_forms(form: str) -> None:
         assert instant(lower) == cursor - timedelta(hours=2)
 
 
-def test_a_state_of_another_shape_starts_anew(sandbox: Sandbox) -> None:
+def test_a_state_of_another_shape_starts_again(sandbox: Sandbox) -> None:
     state = stream_state({"users": {"some_other_key": 1}, "invoices": {}})
     output = run_read(sandbox, ["users", "invoices"], state, start_date=START_DATE)
     assert output.errors == []

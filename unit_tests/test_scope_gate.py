@@ -127,7 +127,7 @@ def test_a_client_with_every_scope_is_known_after_one_request() -> None:
 
 
 @pytest.mark.parametrize("scopes", SOME_SCOPES[:2], ids=" ".join)
-def test_an_answer_that_tells_the_scopes_is_believed(scopes: tuple[str, ...]) -> None:
+def test_a_response_that_states_the_scopes_is_believed(scopes: tuple[str, ...]) -> None:
     """An endpoint may grant less than was asked for, and then has to say so (RFC 6749)."""
     with small_sandbox() as sandbox:
         answer = {"access_token": "t", "expires_in": 86_399, "scope": " ".join(scopes)}
@@ -315,7 +315,7 @@ class TestTokenWithoutScope:
         )
 
     @every_refusal
-    def test_of_a_scope_that_opens_no_list_is_told_whatever_the_instance_lacks(
+    def test_of_a_scope_that_opens_no_list_is_reported_whatever_the_instance_lacks(
         self, sandbox: Sandbox, waits: Waits
     ) -> None:
         hold_only(sandbox, ["core.opens.nothing"])
@@ -331,7 +331,7 @@ class TestTokenWithoutScope:
     def test_names_what_stands_in_front_of_coupa(self, sandbox: Sandbox) -> None:
         sandbox.faults.add(Fault("status", status=403, body="html"))
         message = check(sandbox.config()).connection_status["message"]
-        assert "answers with a web page (HTTP 403) instead of Coupa's API" in message
+        assert "sends a web page (HTTP 403) instead of Coupa's API" in message
 
     @pytest.mark.parametrize("sandbox", [{}], indirect=True, ids=["one fails"])
     def test_is_no_reason_to_hide_a_stream_that_fails(self, sandbox: Sandbox) -> None:
@@ -341,7 +341,7 @@ class TestTokenWithoutScope:
         assert run.of_type("CATALOG") == []
 
 
-def test_a_client_without_any_scope_is_told_so() -> None:
+def test_a_client_without_any_scope_fails_with_a_message() -> None:
     with small_sandbox(token_without_scope="refused") as sandbox:
         sandbox.revoke(*ALL_SCOPES)
         status = check(sandbox.config()).connection_status
@@ -408,7 +408,7 @@ def test_a_read_with_a_lost_scope_ends_with_exit_code_1(tmp_path: Path) -> None:
         assert len(run.of_type("RECORD")) == ROWS
 
 
-def test_a_scope_whose_tokens_are_refused_by_the_resource_is_told_as_such(waits: Waits) -> None:
+def test_a_scope_whose_tokens_are_refused_by_the_resource_is_reported_as_such(waits: Waits) -> None:
     with small_sandbox() as sandbox:
         sandbox.faults.add(Fault("status", status=401, body="empty", resource="invoices"))
         output = run_read(sandbox, start_date=START_DATE)

@@ -312,7 +312,7 @@ def test_a_secret_in_the_wrong_field_is_not_quoted(tmp_path: Path) -> None:
         assert "a-secret-2b" not in "\n".join(lines)
 
 
-def test_refresh_tokens_are_struck_out_wherever_they_might_be_printed(
+def test_refresh_tokens_are_redacted_wherever_they_might_be_printed(
     sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sandbox.dialect = sandbox.dialect.but(refresh_token="rotated")

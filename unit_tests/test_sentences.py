@@ -8,20 +8,20 @@ from .conventions.pages import Pages, check_troubleshooting
 from .sentences import all_sentences, python_sentences
 
 
-def test_sentence_without_a_row_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_message_without_a_row_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     sentences = [*all_sentences(), "Coupa sings where it should speak."]
     monkeypatch.setattr("unit_tests.conventions.pages.all_sentences", lambda: sentences)
 
     assert "no row: Coupa sings where it should speak." in check_troubleshooting(Pages.read())
 
 
-def test_sentences_are_read_from_the_source() -> None:
+def test_messages_are_read_from_the_source() -> None:
     source = """
 def f(host, seen):
     count = "three"
     logger.warning(f"{host} is slow.")
     logger.info("not shown")
-    raise errors.config_error(f"{host} does not answer ({seen}) after {count} tries: see.", "x")
+    raise errors.config_error(f"{host} does not respond ({seen}) after {count} tries: see.", "x")
 
 def g(host):
     message = f"{host} did not answer."
@@ -29,11 +29,11 @@ def g(host):
 """
     assert python_sentences("m.py", source) == [
         "… is slow.",
-        "… does not answer (…) after three tries: see.",
+        "… does not respond (…) after three tries: see.",
         "… did not answer.",
     ]
 
 
-def test_sentence_that_cannot_be_read_is_not_overlooked() -> None:
+def test_message_that_cannot_be_read_is_not_overlooked() -> None:
     with pytest.raises(ValueError, match="tells no sentence"):
         python_sentences("m.py", "raise errors.config_error(sentence_from_elsewhere)")

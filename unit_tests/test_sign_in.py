@@ -339,7 +339,7 @@ class TestRenewal:
             "refresh_token": "<secret>",
         }
 
-    def test_is_told_before_the_new_token_is_used(
+    def test_is_reported_before_the_new_token_is_used(
         self, sandbox: Sandbox, signed_in: Config, tmp_path: Path, waits: Waits
     ) -> None:
         """A process may end at any moment after it; the old refresh token may be worthless."""
@@ -481,7 +481,7 @@ class TestRefusal:
         assert AGAIN in failure_of(run_sync(with_old_token(signed_in), tmp_path))
 
     @pytest.mark.parametrize("answer", ["kept", "repeated", "rotated"])
-    def test_of_one_whose_answer_was_lost_is_told_and_not_taken_for_an_outage(
+    def test_of_one_whose_response_was_lost_is_reported_and_not_taken_for_an_outage(
         self, sandbox: Sandbox, signed_in: Config, tmp_path: Path, waits: Waits, answer: Any
     ) -> None:
         sandbox.dialect = sandbox.dialect.but(refresh_token=answer)
@@ -523,7 +523,7 @@ class TestRefusal:
 class TestScopes:
     """Which streams there are: what the endpoint tells, or else what can be read."""
 
-    def test_that_are_told_are_believed(self, sandbox: Sandbox, signed_in: Config) -> None:
+    def test_that_are_stated_are_believed(self, sandbox: Sandbox, signed_in: Config) -> None:
         sandbox.dialect = sandbox.dialect.but(token_shows_scope=True)
         assert discovered(discover(with_old_token(signed_in))) == streams_of(SCOPES)
         # one look at the columns of each list, none to find out whether it opens
@@ -531,7 +531,7 @@ class TestScopes:
             {"oauth", *lists_of(SCOPES)}
         )
 
-    def test_that_are_not_told_are_found_out_among_those_that_were_asked_for(
+    def test_that_are_not_stated_are_found_out_among_those_that_were_asked_for(
         self, sandbox: Sandbox, signed_in: Config
     ) -> None:
         assert discovered(discover(signed_in)) == streams_of(SCOPES)
@@ -565,7 +565,7 @@ class TestScopes:
         assert grants(sandbox) == ["refresh_token"]
         assert len(run.of_type("CONTROL")) == 1
 
-    def test_that_open_nothing_are_told(
+    def test_that_open_nothing_are_reported(
         self, sandbox: Sandbox, signed_in: Config, waits: Waits
     ) -> None:
         sandbox.faults.add(Fault("status", status=403))
@@ -573,7 +573,7 @@ class TestScopes:
         assert "accepts the sign-in, but nothing can be read with it: add at least one" in message
         assert all(scope in message for scope in SCOPES)
 
-    def test_that_were_told_to_be_missing_fail_their_streams_and_no_other(
+    def test_that_were_reported_missing_fail_their_streams_and_no_other(
         self, sandbox: Sandbox, airbyte: Airbyte, tmp_path: Path
     ) -> None:
         sandbox.dialect = sandbox.dialect.but(token_shows_scope=True)

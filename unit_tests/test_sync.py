@@ -16,7 +16,7 @@ from integration_tests.databases import schema_of
 from integration_tests.reference.manifest import STREAMS as ROWS_OF_STREAMS
 from sync import report
 from sync.caches.columns import Kind, column_of, kind_of
-from sync.changes import StreamResult
+from sync.changes import StreamResult, rank
 from sync.comparison import differences
 from sync.errors import SyncError
 from sync.plain import plain
@@ -58,7 +58,7 @@ def test_instances_of_one_name_at_two_domains_have_two_schemas() -> None:
     assert len(schemas) == 2
 
 
-def test_secrets_are_struck_out() -> None:
+def test_secrets_are_redacted() -> None:
     config = {
         "client_id": "an-id-4711",
         "client_secret": " a-secret-0815 ",
@@ -167,7 +167,7 @@ def test_names_of_streams_are_never_cut(terminal: Console) -> None:
 
 def test_a_log_file_is_as_wide_as_the_longest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", io.StringIO())
-    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.delenv("COLUMNS", raising=False)
     console = report.console()
     longest = max(STREAMS, key=len)
     result: Any = SimpleNamespace(streams=[a_result(longest)], notes=[], failures=[])
@@ -269,3 +269,41 @@ def test_columns_of_all_streams_have_the_names_of_their_fields() -> None:
 )
 def test_a_column_of_mixed_types_takes_text(definition: dict[str, Any], kind: Kind) -> None:
     assert kind_of(definition) is kind
+
+
+def test_the_query_joins_where_both_sides_have_rows() -> None:
+    def query(**rows: int) -> str | None:
+        streams = [SimpleNamespace(stream=name, rows=count) for name, count in rows.items()]
+        return report.query_for(SimpleNamespace(streams=streams))  # type: ignore[arg-type]
+
+    assert "JOIN suppliers_typed" in str(query(invoices=3, suppliers=1, users=1))
+    assert "JOIN" not in str(query(invoices=3, suppliers=0))
+    assert "JOIN users_typed" in str(query(expenses=3, users=1))
+    assert query(projects=3) is None
+
+
+def test_a_file_has_room_for_long_names_unless_its_width_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert report.console().width == 120
+    monkeypatch.setenv("COLUMNS", "100")
+    assert report.console().width == 100
+    monkeypatch.setenv("COLUMNS", "40")
+    assert report.console().width == 80
+
+
+@pytest.mark.parametrize(
+    ("columns", "first"),
+    [
+        (["account_type_id", "created_at", "currency_id", "number", "status"], "number"),
+        (["archive", "created_at", "fullname", "manager_id", "updated_at"], "fullname"),
+        (["created_at", "note", "user_id"], "note"),
+    ],
+)
+def test_columns_that_tell_most_come_first(columns: list[str], first: str) -> None:
+    ranked = sorted(columns, key=rank)
+    assert ranked[0] == first
+    ids = [name for name in columns if name.endswith("_id")]
+    assert ranked[-len(ids) :] == ids

@@ -171,7 +171,7 @@ class TestRead:
         rows = read(sandbox, "users", columns)
         assert {row["id"]: row for row in rows} == truth(sandbox, "users")
 
-    def test_an_older_catalog_is_told_that_the_fields_have_no_column(
+    def test_an_older_catalog_is_warned_that_the_fields_have_no_column(
         self, sandbox: Sandbox
     ) -> None:
         output = run_read(sandbox, ["users"], columns={"users": static("users")})

@@ -181,8 +181,8 @@ def test_an_instance_that_ignores_the_filter_on_update_times_is_found_out(
         assert_whole(first, sandbox, ["users"])
         output = run_read(sandbox, ["users"], final_states(first))
         assert failure_of(output, "users") == (
-            "Coupa does not apply the filter on updated_at to /api/users, so that changes cannot "
-            "be told: the stream was stopped.",
+            "Coupa does not apply the filter on updated_at to /api/users, and changes could be "
+            "missed: the stream was stopped.",
             FailureType.system_error,
         )
 

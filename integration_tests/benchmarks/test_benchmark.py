@@ -360,7 +360,7 @@ def test_a_part_is_compared_with_that_part() -> None:
     assert (even.rows, even.lost, even.duplicated, even.unknown) == (100, 0, 0, 0)
 
 
-def test_a_reader_that_fails_is_told_and_the_others_are_measured() -> None:
+def test_a_reader_that_fails_is_reported_and_the_others_are_measured() -> None:
     result = _measured(
         SMALL, broken=_reader("raise SystemExit('no way')"), plain=_reader("run_program(read)")
     )

@@ -172,7 +172,7 @@ def test_spec_is_the_one_of_these_sources(outcomes: Outcomes) -> None:
     assert told == expected
 
 
-def test_check_answers_in_words(outcomes: Outcomes) -> None:
+def test_check_responds_in_words(outcomes: Outcomes) -> None:
     for title in ("check", "check with untidy settings"):
         assert outcomes.of[title].run.connection_status["status"] == "SUCCEEDED", title
     refused = outcomes.of["check with a wrong secret"].run.connection_status

@@ -9,8 +9,9 @@ import threading
 from collections.abc import Sequence
 
 from .dialect import Dialect
+from .instance import DEFAULT_ROWS
 from .resources import ALL_SCOPES
-from .sandbox import DEFAULT_ROWS, Sandbox
+from .sandbox import Sandbox
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from .blueprint import encode
 from .dialect import RateLimit, Refusal
 from .faults import Fault
+from .instance import Instance
 from .live_edits import LiveEdits
 from .reply import Reply, not_found
-
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
 
 Arguments = dict[str, Any]
 
@@ -24,7 +23,7 @@ Arguments = dict[str, Any]
 class Control:
     """Answers the calls in CALLS."""
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Instance) -> None:
         self._sandbox = sandbox
 
     def answer(self, name: str, body: bytes) -> Reply:
@@ -38,7 +37,7 @@ class Control:
             return Reply(400, encode({"error": f"{type(error).__name__}: {error}"}))
 
 
-def _add(sandbox: Sandbox, arguments: Arguments) -> object:
+def _add(sandbox: Instance, arguments: Arguments) -> object:
     """{resource, count=1} or {resource, record} -> {ids}."""
     table = sandbox.tables[arguments["resource"]]
     if "record" in arguments:
@@ -46,7 +45,7 @@ def _add(sandbox: Sandbox, arguments: Arguments) -> object:
     return {"ids": [table.add() for _ in range(arguments.get("count", 1))]}
 
 
-def _edit(sandbox: Sandbox, arguments: Arguments) -> object:
+def _edit(sandbox: Instance, arguments: Arguments) -> object:
     """{resource, count or ids, changes={}, touch=true} -> {ids}."""
     table = sandbox.tables[arguments["resource"]]
     changes = arguments.get("changes", {})
@@ -54,29 +53,29 @@ def _edit(sandbox: Sandbox, arguments: Arguments) -> object:
     return {"ids": table.edit_many(which, changes, touch=arguments.get("touch", True))}
 
 
-def _delete(sandbox: Sandbox, arguments: Arguments) -> object:
+def _delete(sandbox: Instance, arguments: Arguments) -> object:
     """{resource, ids} -> {ids}."""
     for id in arguments["ids"]:
         sandbox.tables[arguments["resource"]].delete(id)
     return {"ids": arguments["ids"]}
 
 
-def _counts(sandbox: Sandbox, arguments: Arguments) -> object:
+def _counts(sandbox: Instance, arguments: Arguments) -> object:
     """{} -> {resource: rows}."""
     return {path: len(table) for path, table in sandbox.tables.items()}
 
 
-def _records(sandbox: Sandbox, arguments: Arguments) -> object:
+def _records(sandbox: Instance, arguments: Arguments) -> object:
     """{resource} -> [record], the ground truth ordered by id."""
     return sandbox.tables[arguments["resource"]].records()
 
 
-def _stamps(sandbox: Sandbox, arguments: Arguments) -> object:
+def _stamps(sandbox: Instance, arguments: Arguments) -> object:
     """{resource} -> {id: updated-at in seconds since 1970 or null}."""
     return sandbox.tables[arguments["resource"]].stamps()
 
 
-def _requests(sandbox: Sandbox, arguments: Arguments) -> object:
+def _requests(sandbox: Instance, arguments: Arguments) -> object:
     """{clear=false} -> {requests, peak_rate, peak_concurrency}."""
     answer = {
         "requests": [request.as_json() for request in sandbox.requests],
@@ -88,7 +87,7 @@ def _requests(sandbox: Sandbox, arguments: Arguments) -> object:
     return answer
 
 
-def _faults(sandbox: Sandbox, arguments: Arguments) -> object:
+def _faults(sandbox: Instance, arguments: Arguments) -> object:
     """{clear=false, add=[fields of a Fault]} -> {added}."""
     faults = [Fault(**fields) for fields in arguments.get("add", [])]
     if arguments.get("clear"):
@@ -97,18 +96,18 @@ def _faults(sandbox: Sandbox, arguments: Arguments) -> object:
     return {"added": len(faults)}
 
 
-def _live_edits(sandbox: Sandbox, arguments: Arguments) -> object:
+def _live_edits(sandbox: Instance, arguments: Arguments) -> object:
     """{seed, per_request, resources, inserts=1, edits=3, deletes=0} -> {}; per_request=0 ends them.
 
     See live_edits.LiveEdits.
     """
     sandbox.callbacks.clear()
     if arguments["per_request"]:
-        sandbox.before_each(LiveEdits(**arguments))
+        sandbox.callbacks.append(partial(LiveEdits(**arguments), sandbox))
     return {}
 
 
-def _dialect(sandbox: Sandbox, arguments: Arguments) -> object:
+def _dialect(sandbox: Instance, arguments: Arguments) -> object:
     """{switch: value} -> {}. Refusals and the rate limit are objects of their fields."""
     changes = dict(arguments)
     for name, value in changes.items():
@@ -122,32 +121,32 @@ def _dialect(sandbox: Sandbox, arguments: Arguments) -> object:
     return {}
 
 
-def _latency(sandbox: Sandbox, arguments: Arguments) -> object:
+def _latency(sandbox: Instance, arguments: Arguments) -> object:
     """{seconds} -> {}."""
     sandbox.latency = float(arguments["seconds"])
     return {}
 
 
-def _scopes(sandbox: Sandbox, arguments: Arguments) -> object:
+def _scopes(sandbox: Instance, arguments: Arguments) -> object:
     """{grant=[], revoke=[]} -> {}; changes the default client."""
     sandbox.grant(*arguments.get("grant", []))
     sandbox.revoke(*arguments.get("revoke", []))
     return {}
 
 
-def _expire_tokens(sandbox: Sandbox, arguments: Arguments) -> object:
+def _expire_tokens(sandbox: Instance, arguments: Arguments) -> object:
     """{} -> {}."""
     sandbox.expire_tokens()
     return {}
 
 
-def _end_sign_ins(sandbox: Sandbox, arguments: Arguments) -> object:
+def _end_sign_ins(sandbox: Instance, arguments: Arguments) -> object:
     """{} -> {}."""
     sandbox.end_sign_ins()
     return {}
 
 
-CALLS: Mapping[str, Callable[[Sandbox, Arguments], object]] = {
+CALLS: Mapping[str, Callable[[Instance, Arguments], object]] = {
     "add": _add,
     "edit": _edit,
     "delete": _delete,

@@ -6,12 +6,9 @@ import threading
 from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
-from typing import TYPE_CHECKING
 
+from .instance import Instance
 from .request_log import RequestRecord
-
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
 
 
 class LiveEdits:
@@ -41,13 +38,13 @@ class LiveEdits:
         self._lock = threading.Lock()
         self._count = 0
 
-    def __call__(self, sandbox: Sandbox, request: RequestRecord) -> None:
+    def __call__(self, sandbox: Instance, request: RequestRecord) -> None:
         """Make `per_request` changes, each in one of the resources."""
         with self._lock:
             for _ in range(self._per_request):
                 self._change(sandbox, self._random.choice(self._resources))
 
-    def _change(self, sandbox: Sandbox, resource: str) -> None:
+    def _change(self, sandbox: Instance, resource: str) -> None:
         self._count += 1
         table = sandbox.tables[resource]
         (kind,) = self._random.choices(("insert", "edit", "delete"), self._weights)

@@ -13,22 +13,21 @@ from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from socketserver import TCPServer
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from .api import Call, answer, held
 from .blueprint import encode
 from .clients import OAuthRefused
 from .consent import CONSENT_PATH, ConsentRefused
+from .control import Control
 from .faults import ANSWERS, PAGES, WIRES, Fault, Scene, retry_after_text
+from .instance import Instance
 from .oauth import Token, parse_form
 from .query import parse_parameters
 from .reply import HTML, Reply, html_page, not_found, refuse
 from .request_log import RequestRecord
 from .resources import RESOURCES
-
-if TYPE_CHECKING:
-    from .sandbox import Sandbox
 
 TOKEN_PATH = "/oauth2/token"
 CONTROL_PREFIX = "/_sandbox/"
@@ -38,14 +37,15 @@ _SECRET_FIELDS = {"client_secret", "code", "code_verifier", "refresh_token"}
 
 
 class SandboxServer(ThreadingHTTPServer):
-    """Serves one Sandbox on 127.0.0.1."""
+    """Serves one instance on 127.0.0.1."""
 
     daemon_threads = True
     block_on_close = False
     request_queue_size = 256
 
-    def __init__(self, sandbox: Sandbox, port: int) -> None:
+    def __init__(self, sandbox: Instance, port: int) -> None:
         self.sandbox = sandbox
+        self.control = Control(sandbox) if sandbox.has_control else None
         self.calls = count()
         self._connections: set[socket.socket] = set()
         self._lock = threading.Lock()
@@ -104,8 +104,9 @@ class Handler(BaseHTTPRequestHandler):
         sandbox = self.server.sandbox
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
-        if sandbox.control is not None and path.startswith(CONTROL_PREFIX):
-            self._send(sandbox.control.answer(path.removeprefix(CONTROL_PREFIX), body))
+        control = self.server.control
+        if control is not None and path.startswith(CONTROL_PREFIX):
+            self._send(control.answer(path.removeprefix(CONTROL_PREFIX), body))
             return
         record, token = self._record(path, body, started)
         sandbox.requests.append(record)
@@ -215,7 +216,7 @@ class Handler(BaseHTTPRequestHandler):
         *,
         page_fault: str | None = None,
     ) -> Reply:
-        """What Coupa answers."""
+        """What Coupa responds."""
         if record.resource == "oauth":
             return self._token(record, body) if self.command == "POST" else not_found()
         if record.path == CONSENT_PATH:

@@ -26,14 +26,14 @@ _LEAST_LEFT = 60.0
 """Seconds that a token of the settings must still live to be worth its use."""
 
 _LONGEST_LIFE = 10 * 365 * 86_400.0
-"""Seconds that are added to a date at most, whatever an endpoint tells."""
+"""Seconds that are added to a date at most, whatever an endpoint says."""
 
 
 class AuthorizationCodeTokens(TokenStore):
     """The one access token of a user who signed in, renewed with a refresh token.
 
     It carries all scopes that were granted: a narrower one would have to be asked for with the
-    refresh token, and some servers narrow the refresh token that they answer with as well.
+    refresh token, and some servers narrow the refresh token that they return as well.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class AuthorizationCodeTokens(TokenStore):
                 in again, or what else is wrong with the client, the host or the endpoint.
         """
         token = self._slot.token(budget)
-        granted = token.told_scopes.intersection(self.scopes)
+        granted = token.stated_scopes.intersection(self.scopes)
         if granted and not granted.intersection(scopes):
             raise errors.not_signed_in_for(scopes)
         return token
@@ -71,7 +71,7 @@ class AuthorizationCodeTokens(TokenStore):
     def held(self, budget: APIBudget | None = None) -> set[str]:
         """Which of all scopes the endpoint says the token carries; empty if it does not say, or if
         the token came with the settings."""
-        return set(self._slot.token(budget).told_scopes.intersection(self.scopes))
+        return set(self._slot.token(budget).stated_scopes.intersection(self.scopes))
 
     def reject(self, refused: Token) -> None:
         """Forgets a token that a resource refused, unless it may only be too fresh to work."""

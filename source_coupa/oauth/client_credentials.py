@@ -17,7 +17,7 @@ from source_coupa.oauth.tokens import ScopeRefusedError, Token, TokenSlot, Token
 from source_coupa.transport.session import PARALLEL_REQUESTS
 
 _TOO_LONG = (400, 413, 414, 431)
-"""How a proxy may refuse a request for all scopes; one for a single scope then tells more."""
+"""How a proxy may refuse a request for all scopes; one for a single scope then says more."""
 
 
 class ClientCredentialsTokens(TokenStore):
@@ -75,7 +75,7 @@ class ClientCredentialsTokens(TokenStore):
         except errors.TokensDeniedError:
             token = None
         if token is not None:
-            return set(token.told_scopes.intersection(self.scopes) or self.scopes)
+            return set(token.stated_scopes.intersection(self.scopes) or self.scopes)
         with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
             granted = pool.map(lambda scope: self.holds(scope, budget), self.scopes)
             held = [scope for scope, is_held in zip(self.scopes, granted, strict=True) if is_held]
@@ -120,7 +120,7 @@ class ClientCredentialsTokens(TokenStore):
         if token is None:
             self._together = ()
             return None
-        granted = set(token.told_scopes.intersection(together) or together)
+        granted = set(token.stated_scopes.intersection(together) or together)
         self._held |= granted
         return token if granted.intersection(scopes) else None
 
@@ -171,7 +171,7 @@ class ClientCredentialsTokens(TokenStore):
             return errors.tokens_denied(host)
         if scope:
             # If it was the client that was refused, then each scope is refused, and the token
-            # without scope as well. That is reported. Some servers answer 400 `invalid_client`
+            # without scope as well. That is reported. Some servers send 400 `invalid_client`
             # whatever the reason, so that only 401 names the client.
             is_new = not self._endpoint.has_granted
             names_client = is_new and (code, status) == ("invalid_client", 401)

@@ -3,7 +3,7 @@
 Coupa documents (Postman and OAuth articles, pages 0018 to 0020): `POST /oauth2/token`, a form with
 `grant_type` and, for client credentials, `scope` as one space-separated string; tokens live 86,399
 seconds and should be renewed every 20 hours; a token may need some seconds before resources accept
-it. Which status and body it answers to a wrong client, scope or refresh token is not documented.
+it. Which status and body it sends for a wrong client, scope or refresh token is not documented.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timezone
 
 import requests
 from airbyte_cdk.models import FailureType
@@ -23,6 +24,7 @@ from source_coupa import errors
 from source_coupa.config import CoupaConfig, HeaderToken
 from source_coupa.oauth.tokens import RENEW_AT, Token
 from source_coupa.redaction import hide
+from source_coupa.transport.retry_after import LONGEST_WAIT, retry_after
 from source_coupa.transport.session import new_session, send
 
 RETRY_WAITS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
@@ -36,8 +38,8 @@ endpoint gives none, None if it is no response of an OAuth endpoint at all. None
 special."""
 
 
-class TokenAnswer(BaseModel):
-    """Coupa's answer to a granted token request."""
+class TokenResponse(BaseModel):
+    """Coupa's response to a granted token request."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
@@ -94,7 +96,7 @@ class TokenEndpoint:
             except AirbyteTracedException as error:
                 if wait is None or error.failure_type != FailureType.transient_error:
                     raise
-                time.sleep(wait)
+                time.sleep(_pause(wait, error))
         raise AssertionError("unreachable")
 
     def _ask_once(
@@ -121,28 +123,30 @@ class TokenEndpoint:
             response = send(self._session, request, config=config, budget=budget)
         except AirbyteTracedException as failure:
             raise self.judged(failure) from None
-        answer = _granted(response)
-        if answer is None:
+        granted = _granted(response)
+        if granted is None:
             raise self._explained(response, explain)
         self.has_granted = True
-        return self._read(answer, asked)
+        return self._read(granted, asked)
 
-    def _read(self, answer: TokenAnswer, asked: float) -> Granted:
-        value = answer.access_token.get_secret_value()
+    def _read(self, granted: TokenResponse, asked: float) -> Granted:
+        value = granted.access_token.get_secret_value()
         hide(value)
-        if answer.refresh_token:
-            hide(answer.refresh_token.get_secret_value())
+        if granted.refresh_token:
+            hide(granted.refresh_token.get_secret_value())
         token = Token(
             value=value,
             minted=asked,
-            renew_at=asked + answer.expires_in * RENEW_AT,
-            told_scopes=frozenset(re.findall(r"[^\s,]+", answer.scope or "")),
+            renew_at=asked + granted.expires_in * RENEW_AT,
+            stated_scopes=frozenset(re.findall(r"[^\s,]+", granted.scope or "")),
         )
-        return Granted(token, answer.expires_in, answer.refresh_token or None)
+        return Granted(token, granted.expires_in, granted.refresh_token or None)
 
     def _explained(self, response: requests.Response, explain: Explain) -> Exception:
         host, status = self._config.host, response.status_code
         if (failure := errors.refusal(host, response)) is not None:
+            if isinstance(failure, errors.TransientError):
+                failure.wait = retry_after(response, datetime.now(timezone.utc))
             return self.judged(failure)
         code = _oauth_error(response)
         if code in ("server_error", "temporarily_unavailable"):
@@ -156,11 +160,26 @@ class TokenEndpoint:
         return self.judged(errors.token_refused(host, code))
 
 
-def _granted(response: requests.Response) -> TokenAnswer | None:
+def _pause(wait: float, error: AirbyteTracedException) -> float:
+    """Seconds until the next attempt: `wait`, or what Coupa asks for.
+
+    Raises:
+        AirbyteTracedException: if that is too long.
+    """
+    asked = error.wait if isinstance(error, errors.TransientError) else None
+    if asked is None:
+        return wait
+    if asked > LONGEST_WAIT:
+        raise errors.wait_too_long(asked)
+    # where it asks for a second or none each time, all attempts would be over at once
+    return max(asked, wait / 4)
+
+
+def _granted(response: requests.Response) -> TokenResponse | None:
     if response.status_code != 200:
         return None
     try:
-        return TokenAnswer.model_validate_json(response.content)
+        return TokenResponse.model_validate_json(response.content)
     except ValidationError:
         return None
 

@@ -6,6 +6,7 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 
 import requests
@@ -32,7 +33,7 @@ class Token(AuthBase):
     value: str = field(repr=False)
     minted: float
     renew_at: float
-    told_scopes: frozenset[str] = frozenset()
+    stated_scopes: frozenset[str] = frozenset()
     """The scopes that the endpoint says the token carries; empty if it does not say."""
     _worked: threading.Event = field(default_factory=threading.Event, repr=False, compare=False)
 
@@ -100,7 +101,7 @@ class TokenStore(ABC):
         """Which of all scopes are granted; empty if only reading can tell.
 
         Raises:
-            AirbyteTracedException: if there is an answer that is neither a token nor a refusal.
+            AirbyteTracedException: if a response is neither a token nor a refusal.
         """
 
     @abstractmethod
@@ -120,7 +121,7 @@ class TokenStore(ABC):
         """Forgets a token that came with the settings, which may have been revoked since.
 
         Returns:
-            Whether there was one, so that it is worth to try again.
+            Whether there was one: then it is worth another try.
         """
         return False
 
@@ -174,12 +175,7 @@ class TokenSlot:
     def _raise_what_is_known(self, waiting_since: float) -> None:
         if self._failed is not None and self._failed[0] > waiting_since:
             # all attempts were made meanwhile: no thread that waited for them makes them again
-            failure = self._failed[1]
-            raise type(failure)(
-                message=failure.message,
-                internal_message=failure.internal_message,
-                failure_type=failure.failure_type,
-            )
+            raise copy(self._failed[1])
         if self._refused is not None:
             raise ScopeRefusedError(**vars(self._refused))
         if self._hopeless is not None:

@@ -1,4 +1,4 @@
-"""How the failures of a read are told: each sentence once per stream, and one summary."""
+"""How the failures of a read are reported: each message once per stream, and one summary."""
 
 from __future__ import annotations
 
@@ -15,41 +15,41 @@ _MOST_PRESSING_FIRST = (
 )
 
 
-def told_once(messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
+def reported_once(messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
     """Passes the messages of a read on, without the repetitions that each window of a failed
     stream brings, and without secrets in traces, which the CDK prints as they are.
 
     Raises:
-        AirbyteTracedException: at the end if a stream failed, with the sentence of each one and
-            the most pressing of their failure types. The CDK would repeat every window's sentence
+        AirbyteTracedException: at the end if a stream failed, with the message of each one and
+            the most pressing of their failure types. The CDK would repeat every window's message
             and call each failure a `config_error`, after which Airbyte does not try again.
     """
-    told: dict[tuple[str | None, str], AirbyteErrorTraceMessage] = {}
+    reported: dict[tuple[str | None, str], AirbyteErrorTraceMessage] = {}
     try:
         for message in messages:
             error = message.trace.error if message.trace else None
             if error is not None:
                 _without_secrets(error)
                 key = (_stream(error), error.message)
-                if key in told:
+                if key in reported:
                     continue
-                told[key] = error
+                reported[key] = error
             yield message
     except AirbyteTracedException as failure:
-        if not told:
+        if not reported:
             raise
-        raise _summary(told) from failure
-    if told:
-        raise _summary(told)
+        raise _summary(reported) from failure
+    if reported:
+        raise _summary(reported)
 
 
 def _summary(
-    told: dict[tuple[str | None, str], AirbyteErrorTraceMessage],
+    reported: dict[tuple[str | None, str], AirbyteErrorTraceMessage],
 ) -> AirbyteTracedException:
-    types = [error.failure_type for error in told.values()]
-    sentences = [f"{stream}: {sentence}" for stream, sentence in told]
+    types = [error.failure_type for error in reported.values()]
+    texts = [f"{stream}: {text}" for stream, text in reported]
     return AirbyteTracedException(
-        message="Some streams could not be synced. " + " ".join(sentences),
+        message="Some streams could not be synced. " + " ".join(texts),
         internal_message="see the trace of each stream",
         failure_type=next(
             (kind for kind in _MOST_PRESSING_FIRST if kind in types), FailureType.system_error

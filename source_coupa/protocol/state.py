@@ -1,4 +1,4 @@
-"""States of earlier syncs: understood, or refused in one sentence, never guessed at."""
+"""States of earlier syncs: understood, or refused with one message, never guessed at."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def bookmarks(
             raise errors.unreadable_stream_state(name) from None
         if bookmark.moment is not None and bookmark.moment > now + AHEAD:
             logger.warning(
-                f"The state of stream {name} lies in the future, so that changes may have been "
-                "missed: the stream is synced again from the start."
+                f"The state of stream {name} lies in the future, and changes may have "
+                "been missed: the stream is synced again from the start."
             )
             bookmark = Bookmark()
         found[name] = bookmark

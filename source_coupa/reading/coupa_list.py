@@ -26,7 +26,6 @@ from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import (
     IDS_ALONE,
     IDS_AND_TIMES,
-    LONGEST_WAIT,
     Fetched,
     Question,
     Requests,
@@ -36,6 +35,7 @@ from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.connection import LARGEST_RECORD, Connection, RequestFailedError
 from source_coupa.transport.instance import Instance
+from source_coupa.transport.retry_after import LONGEST_WAIT
 
 logger = logging.getLogger("airbyte")
 
@@ -242,7 +242,13 @@ class _Reading:
         else:
             self._ask_for_page(range_)
             covers = (after, range_.after)
-        yield Page(records=own, began=self._requests.began, covers=covers, load=fetched.load)
+        yield Page(
+            records=own,
+            began=self._requests.began,
+            covers=covers,
+            left=self._division.left,
+            load=fetched.load,
+        )
 
     def _confirm_end(self, range_: IdRange) -> None:
         """Asks for the ids of a whole page, where a small one was empty: an instance may hide

@@ -51,6 +51,13 @@ class Division:
         self._wants_end = True
         self._wants_ranks = True
 
+    @property
+    def left(self) -> int | None:
+        """About how many records are still to be read; None while the end is not known."""
+        if self._end is None:
+            return None
+        return round(sum(range_.left(self._end) for range_ in self._open))
+
     def begin(self, gaps: Iterable[tuple[int, int]], *, is_long: bool) -> None:
         """Reads the ranges of ids that are missing; asks for the end of a list that is likely to be
         long right away."""

@@ -68,6 +68,7 @@ class Page:
         began: when the pass began, by Coupa's clock; None while no response came.
         covers: the ids that are read with this page: above the first, up to and including the
             second; None for records that come out of turn.
+        left: about how many records are still to be read; None if that is not known.
         load: the room that the records take; to be released when they are printed.
         missing: the id of a record that cannot be had.
         found: the id of one that an earlier sync could not have, and that came now or is gone.
@@ -84,6 +85,7 @@ class Page:
     records: list[JsonRecord] = field(default_factory=list)
     began: datetime | None = None
     covers: tuple[int, int] | None = None
+    left: int | None = None
     load: Load | None = None
     missing: int | None = None
     found: int | None = None

@@ -16,6 +16,7 @@ from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.backpressure import Load
 from source_coupa.transport.connection import Connection, RequestFailedError
 from source_coupa.transport.instance import Instance
+from source_coupa.transport.retry_after import LONGEST_WAIT
 
 logger = logging.getLogger("airbyte")
 
@@ -28,9 +29,6 @@ before Coupa accepts it (page 0018)."""
 
 MOST_REFUSALS = 2
 """How often a query of a new kind is sent again after 400, to a list that has been fine so far."""
-
-LONGEST_WAIT = 600.0
-"""Seconds; a Retry-After beyond it ends the list, the next sync goes on from its state."""
 
 FIRST_BYTES = 8_000
 """Of a record, until one was seen."""

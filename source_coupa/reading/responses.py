@@ -13,7 +13,7 @@ from source_coupa.transport.connection import RequestFailedError, Response
 
 
 class QueryRefusedError(Exception):
-    """Coupa answered 400 to a query; the text is Coupa's own."""
+    """Coupa refused a query with 400; the text is Coupa's own."""
 
 
 def records_of(resource: str, response: Response) -> list[JsonRecord]:

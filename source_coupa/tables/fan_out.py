@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from airbyte_cdk.models import (
+    AirbyteEstimateTraceMessage,
     AirbyteMessage,
     AirbyteRecordMessage,
     AirbyteStateBlob,
@@ -23,6 +24,8 @@ from airbyte_cdk.models import (
     AirbyteStateType,
     AirbyteStreamState,
     AirbyteStreamStatus,
+    AirbyteTraceMessage,
+    EstimateType,
     StreamDescriptor,
     TraceType,
     Type,
@@ -40,6 +43,7 @@ from source_coupa.records.references import add_ids
 from source_coupa.tables.columns import DELETED_AT
 from source_coupa.tables.plan import ListPlan, Table
 from source_coupa.transport.clock import Clock
+from source_coupa.transport.scheduler import Traffic
 
 PAGE = "page"
 """The one field of the records that the CDK reads: a `Page`."""
@@ -54,7 +58,7 @@ SECONDS_PER_STATE = 60.0
 """After which a state is printed although fewer pages came."""
 
 SECONDS_PER_LOG = 60.0
-"""From one line on the progress of a list to the next."""
+"""From one line on the progress to the next."""
 
 MOST_SILENCE = 120.0
 """Seconds after which something is printed although nothing has happened: Airbyte ends a source
@@ -241,11 +245,46 @@ class _List:
         self.tables = [_Progress(table, clock) for table in plan.tables]
         self.has_times = any(table.stream.cursor_field for table in plan.tables)
         self.is_complete = False
-        self.logged_rows = 0
+        self.records = 0
+        self.left: int | None = None
+        self._clock = clock
+        self._began: float | None = None
 
     def live(self) -> list[_Progress]:
         """The tables that have not failed."""
         return [table for table in self.tables if not table.has_failed]
+
+    def note(self, page: Page) -> None:
+        """Takes note of a page that came."""
+        if self._began is None:
+            self._began = self._clock.monotonic()
+        self.records += len(page.records)
+        self.left = page.left if page.covers is not None else self.left
+
+    def estimates(self) -> Iterator[AirbyteMessage]:
+        """About how many rows each table will have got, if that can be known."""
+        if self.left is None or not self.records:
+            return
+        for progress in self.live():
+            rows = progress.rows + round(self.left * progress.rows / self.records)
+            estimate = AirbyteEstimateTraceMessage(
+                name=progress.table.name, type=EstimateType.STREAM, row_estimate=rows
+            )
+            trace = AirbyteTraceMessage(
+                type=TraceType.ESTIMATE,
+                emitted_at=time.time_ns() / 1_000_000,
+                estimate=estimate,
+            )
+            yield AirbyteMessage(type=Type.TRACE, trace=trace)
+
+    def __str__(self) -> str:
+        """Its tables and their rows, and where it is known, how far it is read and when it ends."""
+        text = ", ".join(f"{p.table.name} {p.rows:,} rows" for p in self.tables if p.rows)
+        if self.left is None or not self.records or self._began is None:
+            return text
+        share = self.records / (self.records + self.left)
+        minutes = (self._clock.monotonic() - self._began) * self.left / self.records / 60
+        return f"{text} (about {share:.0%}, {minutes:.0f} minutes left)"
 
 
 class FanOut:
@@ -254,19 +293,25 @@ class FanOut:
     Args:
         plans: the lists that the CDK reads.
         clock: the connector's.
+        traffic: all requests to lists.
     """
 
-    def __init__(self, plans: Sequence[ListPlan], clock: Clock) -> None:
+    def __init__(self, plans: Sequence[ListPlan], clock: Clock, traffic: Traffic) -> None:
         self._lists = {plan.name: _List(plan, clock) for plan in plans}
         self._clock = clock
-        self._said_at = self._logged_at = clock.monotonic()
+        self._traffic = traffic
+        self._began = self._said_at = self._logged_at = clock.monotonic()
+        self._logged = replace(traffic)
 
     def messages(self, messages: Iterable[AirbyteMessage]) -> Iterator[AirbyteMessage]:
         """Those of the tables, and all that belong to no list as they are."""
-        for message in messages:
-            if message.type != Type.LOG:
-                self._said_at = self._clock.monotonic()
-            yield from self._of(message)
+        try:
+            for message in messages:
+                if message.type != Type.LOG:
+                    self._said_at = self._clock.monotonic()
+                yield from self._of(message)
+        finally:
+            self._log_end()
 
     def _of(self, message: AirbyteMessage) -> Iterable[AirbyteMessage]:
         if message.record is not None and message.record.stream in self._lists:
@@ -290,6 +335,7 @@ class FanOut:
 
     def _of_page(self, list_: _List, page: Page) -> Iterator[AirbyteMessage]:
         emitted_at = time.time_ns() // 1_000_000
+        list_.note(page)
         live = list_.live()
         if page.is_back:
             live = [table for table in live if not table.table.is_full_refresh]
@@ -405,32 +451,45 @@ class FanOut:
             ).as_airbyte_message(StreamDescriptor(name=name))
 
     def _of_tick(self) -> Iterator[AirbyteMessage]:
-        self._log_progress()
-        if self._clock.monotonic() - self._said_at < MOST_SILENCE:
-            return
-        self._said_at = self._clock.monotonic()
-        for list_ in self._lists.values():
-            for progress in list_.live():
-                if not list_.is_complete:
-                    state = progress.state()
-                    yield (
-                        _status(progress.table.name, AirbyteStreamStatus.RUNNING)
-                        if state is None
-                        else _state(progress.table.name, state)
-                    )
-
-    def _log_progress(self) -> None:
-        """One line for each list that has brought rows since the last one, once a minute."""
         now = self._clock.monotonic()
-        if now - self._logged_at < SECONDS_PER_LOG:
+        unfinished = [x for x in self._lists.values() if x.live() and not x.is_complete]
+        if now - self._logged_at >= SECONDS_PER_LOG:
+            self._log_progress(unfinished, now - self._logged_at)
+            self._logged_at = now
+            for list_ in unfinished:
+                yield from list_.estimates()
+        if now - self._said_at < MOST_SILENCE:
             return
-        self._logged_at = now
-        for list_ in self._lists.values():
-            rows = sum(progress.rows for progress in list_.tables)
-            if rows > list_.logged_rows and not list_.is_complete:
-                list_.logged_rows = rows
-                tables = ", ".join(f"{p.table.name} {p.rows:,}" for p in list_.tables if p.rows)
-                logger.info(f"Reading /api/{list_.resource}. Rows so far: {tables}.")
+        self._said_at = now
+        for list_ in unfinished:
+            for progress in list_.live():
+                state = progress.state()
+                yield (
+                    _status(progress.table.name, AirbyteStreamStatus.RUNNING)
+                    if state is None
+                    else _state(progress.table.name, state)
+                )
+
+    def _log_progress(self, unfinished: Sequence[_List], seconds: float) -> None:
+        """One line on the requests of the last `seconds`, and the lists that are being read."""
+        sent = self._traffic.sent - self._logged.sent
+        limited = self._traffic.limited - self._logged.limited
+        self._logged = replace(self._traffic)
+        lists = "; ".join(text for text in map(str, unfinished) if text)
+        logger.info(
+            f"Requests per second: {sent / seconds:.1f} of {self._traffic.per_second}, "
+            f"{limited} met Coupa's limit (HTTP 429)." + (f" Reading {lists}." if lists else "")
+        )
+
+    def _log_end(self) -> None:
+        """One line on the whole sync."""
+        tables = [table for list_ in self._lists.values() for table in list_.tables]
+        minutes, seconds = divmod(round(self._clock.monotonic() - self._began), 60)
+        logger.info(
+            f"Sent {sum(table.rows for table in tables):,} rows of {len(tables)} streams in "
+            f"{minutes}:{seconds:02} minutes with {self._traffic.sent:,} requests to lists. "
+            f"{self._traffic.limited} met Coupa's limit (HTTP 429)."
+        )
 
 
 TICK = "tick"

@@ -112,7 +112,7 @@ class Rows:
             yield place, item
 
     def _miss(self, key: str) -> None:
-        """Coupa leaves some empty associations out, so that a missing list is no error; but it may
+        """Coupa leaves some empty associations out: a missing list is no error, but it may
         have been cut off."""
         if not self._warns or key in self._seen or key in self._missed:
             return

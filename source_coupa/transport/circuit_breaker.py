@@ -1,4 +1,4 @@
-"""Tells a list that is ill from a host that is down."""
+"""Tells a failing list from a host that is down."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import threading
 class CircuitBreaker:
     """What all requests of a process know of their host. Safe to share between threads.
 
-    The host counts as down when requests to two different lists were given up and nothing was
-    answered since. A list that fails while others are answered fails alone.
+    The host counts as down when requests to two different lists were given up and no response
+    came since. A list that fails while others get responses fails alone.
     """
 
     def __init__(self) -> None:

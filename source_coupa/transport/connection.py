@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import requests
@@ -19,7 +20,7 @@ from source_coupa import errors
 from source_coupa.transport.backpressure import Load, TooMuchHeldError
 from source_coupa.transport.clock import Clock
 from source_coupa.transport.retry_after import retry_after
-from source_coupa.transport.time_limits import over_after
+from source_coupa.transport.session import LARGEST_LIST, exchange
 
 LONGEST_RESPONSE = 900.0
 """Seconds that the head of a response may take, and its body, however steadily they drip: large
@@ -28,10 +29,9 @@ documents take Coupa minutes."""
 LARGEST_PAGE = 12_000_000
 """Bytes of a page with several records, unpacked; fewer records are asked for behind it."""
 
-LARGEST_RECORD = 256_000_000
+LARGEST_RECORD = LARGEST_LIST
 """Bytes of a page that can hold one record only."""
 
-_CHUNK = 1 << 16
 _SECOND = timedelta(seconds=1)
 
 
@@ -171,8 +171,6 @@ class HttpConnection:
         self._clock = clock
         self._host = host
         self._resource = resource
-        # proxies and certificates of a company's network
-        self._environment = session.merge_environment_settings(url, {}, True, None, None)
 
     def get(self, query: Mapping[str, str], load: Load, *, records: int) -> Response:
         """See `Connection`."""
@@ -180,65 +178,48 @@ class HttpConnection:
             token = self._authenticator.issue()
         except AirbyteTracedException as error:
             is_final = error.failure_type == FailureType.config_error
-            raise RequestFailedError(error, is_final=is_final, is_token=True) from None
+            wait = error.wait if isinstance(error, errors.TransientError) else None
+            raise RequestFailedError(error, is_final=is_final, is_token=True, wait=wait) from None
         request = self._session.prepare_request(
             requests.Request(
-                "GET",
-                self._url,
-                params=query,
-                headers=dict(self._headers),
-                auth=token,
-                hooks={"response": self._refuse_redirect},
+                "GET", self._url, params=query, headers=dict(self._headers), auth=token
             )
         )
         if self._budget is not None:
             self._budget.acquire_call(request)
         began = self._clock.monotonic()
         try:
-            response = self._session.send(
+            response = exchange(
+                self._session,
                 request,
+                host=self._host,
                 timeout=self._timeouts,
-                allow_redirects=False,
-                **self._environment,
+                longest=LONGEST_RESPONSE,
+                take=partial(self._take, load, LARGEST_PAGE if records > 1 else LARGEST_RECORD),
             )
-            with response:
-                body = self._body(response, load, LARGEST_PAGE if records > 1 else LARGEST_RECORD)
-        except OSError as error:
-            failure = errors.unreachable(self._host, error)
-            raise RequestFailedError(
-                failure, is_final=failure.failure_type == FailureType.config_error
-            ) from None
+        except AirbyteTracedException as failure:
+            is_final = failure.failure_type == FailureType.config_error
+            raise RequestFailedError(failure, is_final=is_final) from None
+        load.resize(len(response.content))
         seconds = self._clock.monotonic() - began
-        self._judge(token, response, body)
-        return Response(response.status_code, body, self._moment(response, seconds), seconds)
+        self._judge(token, response)
+        moment = self._moment(response, seconds)
+        return Response(response.status_code, response.content, moment, seconds)
 
-    def _body(self, response: requests.Response, load: Load, limit: int) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        end = getattr(response.raw, "shutdown", response.close)
-        with over_after(LONGEST_RESPONSE, end):
-            for chunk in response.iter_content(_CHUNK):
-                size += len(chunk)
-                if size > limit:
-                    raise RequestFailedError(
-                        errors.too_large(self._resource, limit), too_large=2 * size
-                    )
-                if size > load.size:
-                    try:
-                        load.resize(2 * size)
-                    except TooMuchHeldError:
-                        raise RequestFailedError(
-                            errors.too_large(self._resource, size), too_large=2 * size
-                        ) from None
-                chunks.append(chunk)
-        load.resize(size)
-        return b"".join(chunks)
+    def _take(self, load: Load, limit: int, size: int) -> None:
+        """Reserves room for a body that has grown to `size`, beyond what was expected."""
+        if size > limit:
+            raise RequestFailedError(errors.too_large(self._resource, limit), too_large=2 * size)
+        if size > load.size:
+            try:
+                load.resize(2 * size)
+            except TooMuchHeldError:
+                error = errors.too_large(self._resource, size)
+                raise RequestFailedError(error, too_large=2 * size) from None
 
-    def _judge(self, token: AuthBase, response: requests.Response, body: bytes) -> None:
+    def _judge(self, token: AuthBase, response: requests.Response) -> None:
         """Raises RequestFailedError unless the response is a page or a refused query."""
-        # the manifest's error handler reads it
-        response._content = body
-        status = response.status_code
+        status, body = response.status_code, response.content
         if status == requests.codes.ok:
             self._authenticator.accepted(token)
         if status in (requests.codes.ok, requests.codes.bad_request):
@@ -267,22 +248,16 @@ class HttpConnection:
             wait=retry_after(response, self._clock.now()),
         )
 
-    def _refuse_redirect(self, response: requests.Response, **_: Any) -> None:
-        # before requests reads its target, which may be no address
-        if response.is_redirect:
-            response.close()
-            raise RequestFailedError(errors.redirected(self._host, response), is_final=True)
-
     def _moment(self, response: requests.Response, seconds: float) -> datetime:
-        """When Coupa began to answer, at the latest, by its own clock if it says."""
+        """When Coupa began to respond, at the latest, by its own clock if it says."""
         try:
-            answered = parsedate_to_datetime(response.headers.get("Date", ""))
+            responded = parsedate_to_datetime(response.headers.get("Date", ""))
         except (TypeError, ValueError, OverflowError):
-            answered = self._clock.now()
-        if answered.tzinfo is None:
-            answered = self._clock.now()
-        return answered - timedelta(seconds=seconds) - _SECOND
+            responded = self._clock.now()
+        if responded.tzinfo is None:
+            responded = self._clock.now()
+        return responded - timedelta(seconds=seconds) - _SECOND
 
 
 _NO_RESULTS = b"no results match your search criteria"
-"""How Coupa says that a list is empty where it does not answer `[]` (page 0011)."""
+"""How Coupa says that a list is empty where it does not send `[]` (page 0011)."""

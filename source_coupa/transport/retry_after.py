@@ -8,6 +8,9 @@ from email.utils import parsedate_to_datetime
 
 import requests
 
+LONGEST_WAIT = 600.0
+"""Seconds; a Retry-After beyond it ends the list, the next sync goes on from its state."""
+
 
 def retry_after(response: requests.Response, now: datetime) -> float | None:
     """The seconds of a Retry-After header in either of its forms, None without a valid one.

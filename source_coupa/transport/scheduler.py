@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from source_coupa.transport.backpressure import Backpressure, Load
@@ -24,12 +25,30 @@ FIRST_GUESS = 1.2
 _Task = tuple["Future[Any]", Callable[[Load], Any], int]
 
 
+@dataclass
+class Traffic:
+    """The requests to all lists so far.
+
+    Attributes:
+        per_second: the request budget.
+        sent: how many were sent.
+        limited: how many of them met Coupa's request limit (HTTP 429).
+    """
+
+    per_second: int
+    sent: int = 0
+    limited: int = 0
+
+
 class Scheduler:
     """Sends the requests of all lists, in the order in which they ask.
 
     It keeps as many requests under way as the budget needs at the latency that it sees, up to
     `max_workers`. A request that waits for its retry, or for memory, takes no thread. Its threads
     live while a list is open.
+
+    Attributes:
+        traffic: what was sent.
     """
 
     def __init__(
@@ -41,7 +60,7 @@ class Scheduler:
         backpressure: Backpressure,
     ) -> None:
         self._max_workers = max_workers
-        self._requests_per_second = requests_per_second
+        self.traffic = Traffic(requests_per_second)
         self._clock = clock
         self._backpressure = backpressure
         self._latency = FIRST_GUESS
@@ -56,7 +75,7 @@ class Scheduler:
     @property
     def useful(self) -> int:
         """How many requests have to be under way to use the whole request budget."""
-        wanted = round(self._requests_per_second * self._latency * SPARE)
+        wanted = round(self.traffic.per_second * self._latency * SPARE)
         return max(min(wanted, self._max_workers), 1)
 
     @property
@@ -65,7 +84,7 @@ class Scheduler:
         return max(self.useful - self._running - len(self._waiting), 0)
 
     def observe(self, latency: float) -> None:
-        """Takes note of the seconds that Coupa needed to answer a request."""
+        """Takes note of the seconds that Coupa needed to respond to a request."""
         self._latency += (latency - self._latency) / 10
 
     @contextmanager
@@ -86,8 +105,9 @@ class Scheduler:
                     self._waiting.clear()
 
     def pause(self, seconds: float) -> None:
-        """Sends nothing for a while."""
+        """Sends nothing for a while, after a request that met the limit."""
         with self._lock:
+            self.traffic.limited += 1
             self._resume_at = max(self._resume_at, self._clock.monotonic() + seconds)
         self._clock.call_later(seconds, self._start_waiting)
 
@@ -130,6 +150,7 @@ class Scheduler:
                 self._waiting.popleft()
                 if future.set_running_or_notify_cancel():
                     self._running += 1
+                    self.traffic.sent += 1
                     self._threads.submit(self._run, future, task, load)
 
     def _run(self, future: Future[Any], task: Callable[[Load], Any], load: Load) -> None:

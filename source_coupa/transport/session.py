@@ -1,8 +1,8 @@
-"""Sends the requests that belong to no stream: for tokens, and to see what may be read."""
+"""Sends requests. `exchange` is for all, `send` for those that belong to no stream."""
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from typing import Any
@@ -18,12 +18,11 @@ from source_coupa.transport.time_limits import limit_heads, over_after
 TIMEOUT = (10.0, 60.0)
 """Seconds to connect and to wait for the next bytes: a first response can be slow."""
 
-LONGEST_ANSWER = 120.0
-"""Seconds that the head of an answer may take, and its body, however steadily they drip."""
+LONGEST_RESPONSE = 120.0
+"""Seconds that the head of a response may take, and its body, however steadily they drip."""
 
 PARALLEL_REQUESTS = 16
 """How many requests go out at once where one is needed for each scope."""
-
 
 LARGEST_TOKEN = 1_000_000
 """Bytes of a response to a token request, unpacked."""
@@ -33,7 +32,7 @@ LARGEST_LIST = 256_000_000
 
 USER_AGENT = f"source-coupa/{version('airbyte-source-coupa')}"
 
-_CHUNK = 1 << 13
+_CHUNK = 1 << 15
 """Bytes that are unpacked at once: they can become a thousand times as many."""
 
 
@@ -56,7 +55,7 @@ class _Session(requests.Session):
 
 
 def new_session(
-    *, longest_response: float = LONGEST_ANSWER, connections: int = PARALLEL_REQUESTS
+    *, longest_response: float = LONGEST_RESPONSE, connections: int = PARALLEL_REQUESTS
 ) -> requests.Session:
     """A session that keeps so many connections to a host, and no cookies.
 
@@ -76,49 +75,66 @@ def send(
     config: CoupaConfig,
     budget: APIBudget | None,
 ) -> requests.Response:
-    """Sends one request within the budget and gives its answer, whatever its status.
+    """Sends one request within the budget and gives its response, whatever its status.
 
     Raises:
-        AirbyteTracedException: why there is no answer, or that it is a redirect: these are not
-            followed, for they lead to a login page or another host.
+        AirbyteTracedException: see `exchange`.
     """
-    request.hooks["response"] += [
-        partial(_refuse_redirect, config.host),
-        partial(_read_at_once, config.host),
-    ]
     prepared = session.prepare_request(request)
     if budget is not None:
         budget.acquire_call(prepared)
+    largest = LARGEST_TOKEN if prepared.method == "POST" else LARGEST_LIST
+
+    def take(size: int) -> None:
+        if size > largest:
+            raise errors.not_coupa(config.host, f"a response of more than {largest:,} bytes")
+
+    return exchange(
+        session, prepared, host=config.host, timeout=TIMEOUT, longest=LONGEST_RESPONSE, take=take
+    )
+
+
+def exchange(
+    session: requests.Session,
+    request: requests.PreparedRequest,
+    *,
+    host: str,
+    timeout: tuple[float, float],
+    longest: float,
+    take: Callable[[int], None],
+) -> requests.Response:
+    """Sends one request, once, and reads the body of its response.
+
+    Args:
+        session: of `new_session`.
+        request: signed and within the budget.
+        host: for messages.
+        timeout: seconds to connect and to wait for the next bytes.
+        longest: seconds that the body may take.
+        take: is called with the bytes that were unpacked so far; may raise.
+
+    Raises:
+        AirbyteTracedException: why there is no response, or that it is a redirect: these are not
+            followed, for they lead to a login page or another host.
+    """
     # proxies and certificates of a company's network, as the CDK applies them to streams
-    environment = session.merge_environment_settings(prepared.url, {}, None, None, None)
+    environment = session.merge_environment_settings(request.url, {}, True, None, None)
     try:
-        return session.send(prepared, timeout=TIMEOUT, allow_redirects=False, **environment)
+        response = session.send(request, timeout=timeout, allow_redirects=False, **environment)
+        # closed whatever happens: a body that is not read to its end would keep its connection
+        with response:
+            if response.is_redirect:
+                raise errors.redirected(host, response)
+            # closing alone, all that urllib3 before 2.3 can do, does not wake a thread that reads
+            end = getattr(response.raw, "shutdown", response.close)
+            chunks: list[bytes] = []
+            size = 0
+            with over_after(longest, end):
+                for chunk in response.iter_content(_CHUNK):
+                    size += len(chunk)
+                    take(size)
+                    chunks.append(chunk)
     except OSError as error:
-        raise errors.unreachable(config.host, error) from None
-
-
-def _read_at_once(host: str, response: requests.Response, **_: Any) -> None:
-    """Reads the body, which `response.content` then gives."""
-    largest = LARGEST_TOKEN if response.request.method == "POST" else LARGEST_LIST
-    chunks: list[bytes] = []
-    size = 0
-    # closing alone, all that urllib3 before 2.3 can do, does not wake a thread that reads
-    end = getattr(response.raw, "shutdown", response.close)
-    try:
-        with over_after(LONGEST_ANSWER, end):
-            for chunk in response.iter_content(_CHUNK):
-                size += len(chunk)
-                if size > largest:
-                    raise errors.not_coupa(host, f"a response of more than {largest:,} bytes")
-                chunks.append(chunk)
-    except Exception:
-        # a body that is not read to its end would keep its connection
-        response.close()
-        raise
+        raise errors.unreachable(host, error) from None
     response._content = b"".join(chunks)
-
-
-def _refuse_redirect(host: str, response: requests.Response, **_: Any) -> None:
-    if response.is_redirect:
-        response.close()
-        raise errors.redirected(host, response)
+    return response

@@ -1,4 +1,4 @@
-"""Ends answers that drip. Timeouts of requests count from one byte to the next, so that an answer
+"""Ends responses that drip. Timeouts of requests count from one byte to the next: a response
 could go on for ever."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib3.connection import HTTPConnection
 
 
 def limit_heads(session: requests.Session, seconds: float, *, connections: int = 10) -> None:
-    """Lets the requests of a session fail with a ReadTimeout if the head of an answer (its status
+    """Lets the requests of a session fail with a ReadTimeout if the head of a response (its status
     and headers) is not complete in time. Keeps up to so many `connections` to a host."""
     for prefix in list(session.adapters):
         session.mount(prefix, _HeadsInTime(seconds, connections))
@@ -37,7 +37,7 @@ class _HeadsInTime(HTTPAdapter):
 
 @cache
 def _in_time(connection: type[HTTPConnection], seconds: float) -> type[HTTPConnection]:
-    """A kind of connection whose answers begin in time."""
+    """A kind of connection whose responses begin in time."""
 
     class InTime(connection):  # type: ignore[valid-type, misc]
         def getresponse(self) -> HTTPResponse:
@@ -45,7 +45,7 @@ def _in_time(connection: type[HTTPConnection], seconds: float) -> type[HTTPConne
                 response: HTTPResponse = super().getresponse()
             if is_over():
                 # an end of the connection looks like the end of the head
-                raise TimeoutError("the head of an answer took too long")
+                raise TimeoutError("the head of a response took too long")
             return response
 
     return InTime
@@ -58,7 +58,7 @@ def _shut(connection: socket.socket) -> None:
 
 @contextmanager
 def over_after(seconds: float, end: Callable[[], None]) -> Iterator[Callable[[], bool]]:
-    """Calls `end` if the block takes longer; gives a function that tells whether it did."""
+    """Calls `end` if the block takes longer; gives a function that says whether it did."""
     over = threading.Event()
 
     def call() -> None:

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from sync.caches.columns import Kind
 
 _NAMED = 5
-"""How many records a sentence names."""
+"""How many records a note names."""
 
 
 class Changes:
-    """What a cache had to change of the records that it stored, until `sentences` is asked."""
+    """What a cache had to change of the records that it stored, until `notes` is called."""
 
     def __init__(self) -> None:
         self.without_nul: Counter[str] = Counter()
@@ -33,13 +33,13 @@ class Changes:
         """A field for which there is no column, of the record with this id."""
         self._undeclared.setdefault(stream, {}).setdefault(field, record)
 
-    def sentences(self) -> list[str]:
-        """What to tell the user, each thing once."""
-        found = list(self._sentences())
+    def notes(self) -> list[str]:
+        """What users should know, each thing once."""
+        found = list(self._notes())
         self.__init__()  # type: ignore[misc]
         return found
 
-    def _sentences(self) -> Iterator[str]:
+    def _notes(self) -> Iterator[str]:
         for stream, count in self.without_nul.items():
             yield (
                 f"{count:,} records of {stream} have the character NUL, which PostgreSQL cannot "

@@ -15,7 +15,7 @@ from sync.caches.columns import DELETED_AT, Kind
 from sync.caches.processor import Processor
 
 _LONGEST_ROW = 2**24
-"""What DuckDB reads unless it is told how long a row can be."""
+"""What DuckDB reads unless it knows how long a row can be."""
 
 
 class _Processor(Processor, DuckDBSqlProcessor):

@@ -34,8 +34,8 @@ class Destination(Protocol):
     def enter(self, connection: Any, schema: str) -> None:
         """Makes a connection find the tables of `schema` by their names, and print times in UTC."""
 
-    def sentence(self, error: BaseException) -> str | None:
-        """What to tell of an error of the database; None if the error is another."""
+    def message(self, error: BaseException) -> str | None:
+        """The message for an error of the database; None if the error is another."""
 
     def decimal(self, column: str) -> str:
         """The SQL that makes a number of a text that holds one, null of others."""

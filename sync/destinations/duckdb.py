@@ -59,7 +59,7 @@ class DuckDBFile:
         connection.exec_driver_sql(f'USE "{schema}"')
         connection.exec_driver_sql("SET TimeZone = 'UTC'")
 
-    def sentence(self, error: BaseException) -> str | None:
+    def message(self, error: BaseException) -> str | None:
         for cause in causes(error):
             if isinstance(cause, duckdb.Error):
                 return f"{self.path} could not be written: {str(cause).splitlines()[0]}"

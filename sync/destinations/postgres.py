@@ -57,7 +57,7 @@ class PostgreSQLDatabase:
         connection.exec_driver_sql("SET TIME ZONE 'UTC'")
         connection.commit()
 
-    def sentence(self, error: BaseException) -> str | None:
+    def message(self, error: BaseException) -> str | None:
         for cause in causes(error):
             if isinstance(cause, psycopg.Error):
                 reason = cause.diag.message_primary or _reason(cause)
@@ -88,7 +88,7 @@ class PostgreSQLDatabase:
 
     def _why_not_opened(self, error: psycopg.Error) -> str:
         # a connection that fails has no SQLSTATE, only libpq's text; what a server says in
-        # another language than English is told as it is
+        # another language than English is shown as it is
         text = str(error)
         user, host = self._url.username or "this user", self._url.host or "this machine"
         if "password authentication failed" in text or "no password supplied" in text:

@@ -351,18 +351,21 @@ _ODD = (
     r"\bnobody\b.*\bnobody\b",
     r"\bstruck out\b",
     r"\bsentence that says\b",
+    r"\banswer(?:s|ed|ing)?\b",
 )
 """Words that read as translated, and worn-out ones. AGENTS.md has the glossary."""
 
 
 def check_language(pages: Pages) -> list[str]:
-    """Plain English: none of the words that the glossary replaces."""
+    """Pages, messages and the form have none of the words that the glossary replaces."""
     problems = []
-    for name, text in pages.texts.items():
-        # the first column shows messages as the connector prints them
-        own = re.sub(r"(?m)^\| [^|]* \|", "|", prose(text))
+    shown = {"messages": "\n".join(all_sentences()), "form": json.dumps(SPEC)}
+    for name, text in {**pages.texts, **shown}.items():
+        if name == "AGENTS.md":
+            text = text.partition("\n## Glossary\n")[0]
         for pattern in _ODD:
-            problems += [f"{name}: {found[0]}" for found in re.finditer(pattern, own, re.I)]
+            found = re.finditer(pattern, prose(text), re.I)
+            problems += [f"{name}: {each[0]}" for each in found]
     return problems
 
 

@@ -154,7 +154,7 @@ def test_a_corrupt_file_is_refused_before_any_request(
 
 
 @pytest.mark.parametrize("state", STARTS_ANEW.values(), ids=STARTS_ANEW)
-def test_a_state_that_promises_nothing_starts_anew(
+def test_a_state_that_promises_nothing_starts_again(
     sandbox: Sandbox, tmp_path: Path, state: Any
 ) -> None:
     run = read(sandbox, tmp_path, json.dumps(state))

@@ -91,7 +91,7 @@ def test_a_bookmark_without_anything_is_an_empty_state() -> None:
     assert Bookmark.from_state({}, "updated_at") == Bookmark()
 
 
-def test_times_are_told_in_utc() -> None:
+def test_times_are_in_utc() -> None:
     mark = PassMark(
         began=datetime.fromisoformat("2026-06-01T02:00:00+02:00"), since=None, done=IdSet()
     )

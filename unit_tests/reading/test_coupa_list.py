@@ -47,6 +47,21 @@ def test_a_pass_goes_on_where_another_ended(seed: int) -> None:
     assert sorted(first + rest) == sorted(source.records)
 
 
+def test_pages_say_about_how_many_records_are_left() -> None:
+    read, known = 0, 0
+    for page in Reader(of_ids(range(3, 6_001, 3)), useful=8).pages():
+        read += len(page.records)
+        if page.left is not None:
+            known += 1
+            assert page.left == pytest.approx(2_000 - read, abs=150)
+    # the first pages can come before the end of the list is known
+    assert known > 30
+
+
+def test_where_the_end_is_not_known_no_page_guesses_what_is_left() -> None:
+    assert {page.left for page in Reader(of_ids(range(1, 500))).pages()} == {None}
+
+
 def test_the_pages_of_a_pass_cover_all_ids() -> None:
     pages = Reader(of_ids(range(1, 501)), useful=8).pages()
     done = IdSet(page.covers for page in pages if page.covers is not None)

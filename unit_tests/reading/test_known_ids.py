@@ -13,7 +13,6 @@ from source_coupa.reading import known_ids
 from source_coupa.reading.bookmark import Bookmark
 from source_coupa.reading.known_ids import Ids, KnownIds
 
-
 ODD = b64encode(zlib.compress(b"\x01")).decode()
 HUGE = b64encode(zlib.compress(b"\xff" * 12 + b"\x01\x01")).decode()
 

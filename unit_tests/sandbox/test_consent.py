@@ -82,7 +82,7 @@ def test_a_refresh_token_comes_with_offline_access_alone(api: Api) -> None:
         ({"code_challenge_method": "plain"}, "invalid_request"),
     ],
 )
-def test_what_may_not_be_asked_for_is_told_to_the_redirect_uri(
+def test_what_may_not_be_asked_for_is_reported_to_the_redirect_uri(
     api: Api, changes: dict[str, str], error: str
 ) -> None:
     assert told(consent(api, **changes)) == {"error": error, "state": "s"}

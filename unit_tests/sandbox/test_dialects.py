@@ -123,7 +123,7 @@ def test_the_bucket_fills_again(start: Start) -> None:
         (Refusal(503, "object"), b"{}"),
     ],
 )
-def test_how_the_rate_limit_answers(start: Start, refusal: Refusal, content: bytes) -> None:
+def test_how_the_rate_limit_responds(start: Start, refusal: Refusal, content: bytes) -> None:
     none_at_all = RateLimit(per_second=0.001, burst=0)
     api = start(dialect=Dialect(rate_limit=none_at_all, rate_limited=refusal))
     answer = api.get("users")
@@ -264,7 +264,7 @@ def test_too_many_token_requests_may_be_denied(start: Start) -> None:
     assert api.get("users").status_code == 200
 
 
-def test_answers_may_be_compressed(start: Start) -> None:
+def test_responses_may_be_compressed(start: Start) -> None:
     api = start(dialect=UNLIMITED.but(compression="gzip"))
     answer = api.get("invoices")
     assert answer.headers["Content-Encoding"] == "gzip"

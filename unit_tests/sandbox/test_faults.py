@@ -93,7 +93,7 @@ def test_broken_connections(start: Start, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["slow_head", "slow_drip"])
-def test_a_slow_answer_is_whole_in_the_end(start: Start, kind: str) -> None:
+def test_a_slow_response_is_whole_in_the_end(start: Start, kind: str) -> None:
     api = start()
     api.sandbox.faults.add(Fault(kind, seconds=0.1))
     assert api.get("users").json() == api.sandbox.tables["users"].records()[:50]
@@ -248,7 +248,7 @@ def test_the_list_below_one_record_fails_alone(start: Start) -> None:
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip"])
-def test_an_oversized_answer_says_the_same(start: Start, compression: str) -> None:
+def test_an_oversized_response_says_the_same(start: Start, compression: str) -> None:
     api = start(dialect=UNLIMITED.but(compression=compression))
     api.sandbox.faults.add(Fault("oversized", size=3_000_000))
     answer = api.get("users", "limit=2")

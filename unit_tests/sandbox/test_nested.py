@@ -62,7 +62,7 @@ def test_a_row_is_added_below_the_given_parent() -> None:
     assert table.owners[table.add()] in sandbox.tables["users"].ids()
 
 
-def test_the_log_names_the_list_and_the_length_of_its_answers(start: Start) -> None:
+def test_the_log_names_the_list_and_the_length_of_its_responses(start: Start) -> None:
     api = start(rows=ROWS)
     owner = api.sandbox.tables["users"].ids()[0]
     answer = api.get(f"users/{owner}/addresses")

@@ -11,7 +11,7 @@ from unit_tests.sandbox.conftest import UNLIMITED, Api, Start
 READ = "core.invoice.read"
 
 
-def test_the_answer_has_the_documented_shape(api: Api) -> None:
+def test_the_response_has_the_documented_shape(api: Api) -> None:
     answer = api.token(scope=READ)
     assert answer.status_code == 200
     assert answer.json().keys() == payload("oauth_token-response.json").keys()
@@ -128,7 +128,7 @@ def test_expiring_all_tokens(start: Start) -> None:
     assert api.log_in().get("users").status_code == 200
 
 
-def test_scope_in_the_answer_by_dialect(start: Start) -> None:
+def test_scope_in_the_response_by_dialect(start: Start) -> None:
     api = start(dialect=UNLIMITED.but(token_shows_scope=True, token_lifetime=60.5))
     answer = api.token(scope=READ).json()
     assert (answer["scope"], answer["expires_in"]) == (READ, 60)

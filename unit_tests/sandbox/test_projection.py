@@ -85,7 +85,7 @@ def test_return_object_may_be_ignored_or_refused(start: Start) -> None:
     assert api.get("users", "return_object=limited").status_code == 400
 
 
-def test_a_response_filter_trims_answers_in_silence(start: Start) -> None:
+def test_a_response_filter_trims_responses_silently(start: Start) -> None:
     api = start(dialect=UNLIMITED.but(response_filter={"users": frozenset({"id", "login"})}))
     assert [record.keys() for record in api.get("users", "limit=2").json()] == [{"id", "login"}] * 2
     (wanted,) = api.get("users", "limit=1&" + fields("email")).json()

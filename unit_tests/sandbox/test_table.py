@@ -133,7 +133,7 @@ def test_edit_many(start: Start) -> None:
     assert {table.get(id)["status"] for id in chosen} == {"draft"}
 
 
-def test_changes_show_in_the_next_answer(start: Start) -> None:
+def test_changes_show_in_the_next_response(start: Start) -> None:
     api = start()
     table = api.sandbox.tables["invoices"]
     raw = "order_by=updated_at&dir=desc&limit=1"
@@ -177,7 +177,7 @@ def test_live_edits_run_before_each_resource_request(start: Start) -> None:
     assert set(api.sandbox.tables["expense_lines"].ids()) == before["expense_lines"]
 
 
-def test_callbacks_see_the_request_and_act_before_the_answer(start: Start) -> None:
+def test_callbacks_see_the_request_and_act_before_the_response(start: Start) -> None:
     api = start()
     table = api.sandbox.tables["users"]
     api.sandbox.before_each(lambda sandbox, request: table.delete(table.ids()[0]))

@@ -1,4 +1,4 @@
-"""Without `Accept: application/json` Coupa answers XML."""
+"""Without `Accept: application/json` Coupa sends XML."""
 
 from __future__ import annotations
 

@@ -30,6 +30,7 @@ from source_coupa.streams import StreamRow
 from source_coupa.tables.fan_out import PAGE, TICK, FanOut
 from source_coupa.tables.plan import ListPlan, plan
 from source_coupa.transport.clock import Clock
+from source_coupa.transport.scheduler import Traffic
 from unit_tests.reading.fake_list import InstantClock
 
 BEGAN = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
@@ -201,10 +202,15 @@ def said_of(name: str, *pages: Page, error: str | None = None) -> list[AirbyteMe
 
 
 def fanned_out(
-    plans: Sequence[ListPlan], messages: Iterable[AirbyteMessage], clock: Clock | None = None
+    plans: Sequence[ListPlan],
+    messages: Iterable[AirbyteMessage],
+    clock: Clock | None = None,
+    traffic: Traffic | None = None,
 ) -> Sync:
     """The messages of the tables."""
-    return Sync(list(FanOut(plans, clock or InstantClock()).messages(messages)))
+    return Sync(
+        list(FanOut(plans, clock or InstantClock(), traffic or Traffic(20)).messages(messages))
+    )
 
 
 def synced(plans: Sequence[ListPlan], *pages: Page, error: str | None = None) -> Sync:

@@ -69,7 +69,7 @@ def test_one_line_names_all_fields_without_a_column(caplog: pytest.LogCaptureFix
     assert ADDITIONAL_FIELDS in line
 
 
-def test_a_connection_without_the_column_is_told_that_the_field_is_lost(
+def test_a_connection_without_the_column_is_warned_that_the_field_is_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     table = columns(*KNOWN)

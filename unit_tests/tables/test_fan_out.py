@@ -15,10 +15,12 @@ from source_coupa.tables.fan_out import (
     MOST_SILENCE,
     NO_CURSOR_STATE,
     PAGES_PER_STATE,
+    SECONDS_PER_LOG,
     SECONDS_PER_STATE,
     FanOut,
 )
 from source_coupa.transport.backpressure import Backpressure
+from source_coupa.transport.scheduler import Traffic
 from unit_tests.reading.fake_list import InstantClock
 
 from .parts import (
@@ -99,7 +101,9 @@ def test_room_is_given_back_when_the_rows_are_printed() -> None:
     plans = planned(["invoices"])
     held = [
         backpressure.held
-        for message in FanOut(plans, InstantClock()).messages([page_message("invoices", page)])
+        for message in FanOut(plans, InstantClock(), Traffic(20)).messages(
+            [page_message("invoices", page)]
+        )
         if message.record
     ]
     assert (held, backpressure.held) == ([1_000], 0)
@@ -438,6 +442,62 @@ def test_something_is_printed_although_nothing_happens() -> None:
     assert sync.statuses("invoices") == ["STARTED", *["RUNNING"] * 6]
     assert len(sync.states("invoices")) == 2
     assert not any(m.log for m in sync.messages), "a tick is never printed"
+
+
+def test_a_line_a_minute_says_how_far_a_sync_is(caplog: pytest.LogCaptureFixture) -> None:
+    clock, traffic = InstantClock(), Traffic(per_second=20)
+    plans = planned(["invoices", "invoice_lines", "currencies"])
+    first, second = page_of(invoice(1, at(1))), page_of(invoice(2, at(1)), after=1)
+    second.left = 6
+
+    def messages() -> Any:
+        yield tick()
+        traffic.sent = 7
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+        yield page_message("invoices", first)
+        traffic.sent, traffic.limited = 607, 2
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+        yield page_message("invoices", second)
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+        yield tick()
+        yield page_message("invoices", Page(began=BEGAN, is_last=True))
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+
+    with caplog.at_level("INFO", "airbyte"):
+        sync = fanned_out(plans, messages(), clock, traffic)
+    assert caplog.messages == [
+        "Requests per second: 0.1 of 20, 0 met Coupa's limit (HTTP 429).",
+        "Requests per second: 10.0 of 20, 2 met Coupa's limit (HTTP 429). "
+        "Reading invoices 1 rows, invoice_lines 2 rows.",
+        "Requests per second: 0.0 of 20, 0 met Coupa's limit (HTTP 429). "
+        "Reading invoices 2 rows, invoice_lines 4 rows (about 25%, 6 minutes left).",
+        "Requests per second: 0.0 of 20, 0 met Coupa's limit (HTTP 429).",
+        "Sent 6 rows of 3 streams in 4:00 minutes with 607 requests to lists. "
+        "2 met Coupa's limit (HTTP 429).",
+    ]
+    estimates = [m.trace.estimate for m in sync.messages if m.trace and m.trace.estimate]
+    assert [(e.name, e.row_estimate) for e in estimates] == [("invoices", 8), ("invoice_lines", 16)]
+
+
+def test_a_list_that_failed_is_read_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    clock = InstantClock()
+    page = page_of(invoice(1, at(1)))
+    page.left = 100
+
+    def messages() -> Any:
+        yield from said_of("invoices", page, error="It broke.")
+        clock.waited.append(SECONDS_PER_LOG)
+        yield tick()
+
+    with caplog.at_level("INFO", "airbyte"):
+        sync = fanned_out(planned(["invoices"]), messages(), clock)
+    assert caplog.messages[-2].startswith("Requests per second: ")
+    assert "Reading" not in caplog.messages[-2]
+    assert not [m for m in sync.messages if m.trace and m.trace.estimate]
 
 
 def test_other_messages_pass_as_they_are() -> None:

@@ -65,7 +65,7 @@ def test_to_release_twice_does_no_harm(held: Backpressure) -> None:
     assert held.held == 300 == reserved_too.size
 
 
-def test_whoever_waits_for_room_is_told(held: Backpressure) -> None:
+def test_whoever_waits_for_room_is_notified(held: Backpressure) -> None:
     told: list[int] = []
     held.on_release = lambda: told.append(held.held)
     load = reserved(held, 600)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from integration_tests.reference.builder import EDITION
+from integration_tests.benchmarks.process import ROOT
 
 from .reader import Job, Reader
 from .source_coupa import PROGRAM as IMAGE_PROGRAM
@@ -19,9 +19,12 @@ PROGRAM = (
 """Airbyte's command `source-declarative-manifest`."""
 
 
+_MANIFEST = ROOT / "builder" / "manifest.yaml"
+
+
 def _command(job: Job, folder: Path) -> list[str]:
     read, *arguments = command_reading({STREAM: ()}, job.config, folder)[len(IMAGE_PROGRAM) :]
-    return [*PROGRAM, read, "--manifest-path", str(EDITION), *arguments]
+    return [*PROGRAM, read, "--manifest-path", str(_MANIFEST), *arguments]
 
 
 READER = Reader("Builder edition", _command, IMAGE.ids_of)
