@@ -12,7 +12,18 @@ from .blueprint import Record, encode
 from .dialect import Dialect
 from .faults import OVER_PAGE_EXTRA, PAGES
 from .oauth import Token
-from .query import BadQuery, Query, is_hidden, parse_parameters, parse_query, project, select
+from .query import (
+    DELETED,
+    HAVE_DELETED_LINES,
+    BadQuery,
+    Query,
+    is_hidden,
+    parse_parameters,
+    parse_query,
+    project,
+    select,
+    shown,
+)
 from .reply import XML, Reply, bad_request, no_results, not_found, refuse
 from .table import Row, Table
 from .xml import list_to_xml, record_to_xml
@@ -99,13 +110,15 @@ def _list(call: Call, query: Query, as_xml: bool) -> Reply:
     rows = select(call.table, query, call.dialect)
     kept = call.dialect.response_filter.get(call.table.resource.path)
     plain = query.fields is None and query.return_object == "full" and kept is None
+    plain = plain and call.dialect.association_rows == "all"
     if not rows and not as_xml and call.dialect.no_match == "not_found":
         return no_results()
     if plain and not as_xml and call.page_fault is None:
         printed = [_render(call, row) for row in rows]
         if not any(_has_deleted_lines(call, text) for text in printed):
             return Reply(200, b"[" + b",".join(printed) + b"]", rows=len(rows))
-    records = [project(_record(call, row, query), query, kept) for row in rows]
+    whole = (shown(_record(call, row, query), query, call.dialect) for row in rows)
+    records = [project(record, query, kept) for record in whole]
     if call.page_fault is not None:
         records = PAGES[call.page_fault](records)
     if not as_xml:
@@ -128,24 +141,31 @@ def _show(call: Call, query: Query, as_xml: bool) -> Reply:
 
 
 def _has_deleted_lines(call: Call, printed: bytes) -> bool:
-    return call.table.resource.path == "purchase_orders" and b'"deleted":true' in printed
+    return call.table.resource.path in HAVE_DELETED_LINES and DELETED in printed
 
 
 def _record(call: Call, row: Row, query: Query) -> Record:
     """The row as the instance prints it in full; deleted order lines are left out or marked."""
     printed = _render(call, row)
     record: Record = json.loads(printed)
-    if _has_deleted_lines(call, printed):
-        play = call.dialect.deleted_lines
-        lines = [
-            {**line, "status": "deleted"} if play == "status" and line.get("deleted") else line
-            for line in record["order-lines"]
-            if not line.get("deleted") or (query.shows_deleted_lines and play != "ignored")
-        ]
-        if play == "status":
-            lines = [{key: line[key] for key in line if key != "deleted"} for line in lines]
-        record["order-lines"] = lines
-    return record
+    if not _has_deleted_lines(call, printed):
+        return record
+    if "order-lines" in record:
+        lines = [_marked(call, line) for line in record["order-lines"] if _is_shown(line, query)]
+        return {**record, "order-lines": lines}
+    return _marked(call, record)
+
+
+def _is_shown(line: Record, query: Query) -> bool:
+    return query.shows_deleted_lines or not line.get("deleted")
+
+
+def _marked(call: Call, line: Record) -> Record:
+    """An order line, with what says that it was deleted."""
+    if call.dialect.deleted_lines != "status":
+        return line
+    status = {"status": "deleted"} if line.get("deleted") else {}
+    return {key: line[key] for key in line if key != "deleted"} | status
 
 
 def _render(call: Call, row: Row) -> bytes:

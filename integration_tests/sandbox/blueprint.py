@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone, tzinfo
 from typing import Any
+
+from .instants import second_of
 
 Record = dict[str, Any]
 """One JSON record as Coupa prints it: dashed keys, decimals as strings."""
@@ -77,6 +79,7 @@ class Blueprint:
         self.prints_updated = record.get("updated-at") == updated()
         self._pieces: list[bytes] = []
         self._slots: list[tuple[int, str, int]] = []
+        self._times: dict[tuple[str, ...], list[_Time]] = {}
         text = json.dumps(record, ensure_ascii=False, separators=(",", ":"))
         position = 0
         for match in _SLOT.finditer(text):
@@ -98,6 +101,16 @@ class Blueprint:
         record: Record = json.loads(b"".join(pieces))
         return record
 
+    def seconds_at(
+        self, path: tuple[str, ...], created: int | None, updated: int | None
+    ) -> list[int]:
+        """The times at a path of underscored names in a row's record, in seconds since 1970."""
+        if path not in self._times:
+            self._times[path] = [_time(value) for value in values_at(self.record(), path)]
+        row = {"created": created, "updated": updated, "": 0}
+        found = [(row[start], after) for start, after in self._times[path] if after is not None]
+        return [start + after for start, after in found if start is not None]
+
     def render(self, row_id: int, created: int | None, updated: int | None, zone: tzinfo) -> bytes:
         """The record as JSON bytes. `created` and `updated` are seconds since 1970."""
         row = _Values(row_id, created, updated, zone)
@@ -110,6 +123,31 @@ class Blueprint:
                 value = filled[key] = _FILL[kind](row, argument).encode()
             pieces[index] = value
         return b"".join(pieces)
+
+
+def values_at(value: Any, path: Sequence[str]) -> list[Any]:
+    """All values at a path of underscored names; of a list, those of each element."""
+    if isinstance(value, list) and path:
+        return [found for element in value for found in values_at(element, path)]
+    if not path:
+        return [value]
+    if not isinstance(value, Mapping):
+        return []
+    return [
+        found
+        for key, child in value.items()
+        if key.replace("-", "_") == path[0]
+        for found in values_at(child, path[1:])
+    ]
+
+
+_Time = tuple[str, int | None]
+"""Which time of the row it counts from, "" for 1970, and seconds after that; None if no time."""
+
+
+def _time(value: Any) -> _Time:
+    slot = _SLOT.fullmatch(json.dumps(value, ensure_ascii=False))
+    return (slot[1], int(slot[2])) if slot else ("", second_of(value))
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,10 @@ class Dialect:
     updated_at_filter: Play = "honoured"
     blank_time: Play = "honoured"
     """`blank` on date-times, which Coupa's pages 0007 and 0014 tell in two ways."""
+    association_times: Play = "honoured"
+    """Filters on the times of associated records, such as `remit-to-addresses[updated-at][gt]`."""
+    association_rows: Literal["all", "matching"] = "all"
+    """Which rows of a record come that is found by the time of one of them."""
     filter_zone: float | None = None
     """Hours east of UTC in which times of filters are read whatever their offset; None honours it.
     """
@@ -80,7 +84,7 @@ class Dialect:
     response_filter: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Resource -> top-level keys (dashed) kept by the admin's default API response filter."""
     deleted_lines: Literal["flag", "status", "ignored", "refused"] = "flag"
-    """`show_deleted_lines=true` for purchase orders: lines marked `"deleted": true` in their record
+    """`show_deleted_lines=true` for purchase orders and their lines: lines marked `"deleted": true`
     come with that flag, or with the status "deleted"; or the parameter does nothing, or gives 400.
     """
 
@@ -145,6 +149,9 @@ def interesting_dialects() -> dict[str, Dialect]:
         "id ranges refused": usual.but(id_filter="refused"),
         "updated_at ignored": usual.but(updated_at_filter="ignored"),
         "updated_at refused": usual.but(updated_at_filter="refused"),
+        "times of associations ignored": usual.but(association_times="ignored"),
+        "times of associations refused": usual.but(association_times="refused"),
+        "rows that match alone": usual.but(association_rows="matching"),
         "unknown parameters refused": usual.but(unknown_parameter="refused"),
         "fields ignored": usual.but(fields="ignored"),
         "fields refused": usual.but(fields="refused"),

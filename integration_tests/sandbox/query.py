@@ -6,13 +6,13 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
-from .blueprint import Record
+from .blueprint import Record, values_at
 from .dialect import Dialect, Play
 from .instants import guess_instant, parse_instant
 from .table import Row, Table
@@ -39,6 +39,10 @@ _TEXT: Mapping[str, Callable[[str, str], bool]] = {
     "starts_with": lambda value, wanted: value.startswith(wanted),
     "ends_with": lambda value, wanted: value.endswith(wanted),
 }
+DELETED = b'"deleted":true'
+"""What marks an order line as deleted, as a table prints it."""
+HAVE_DELETED_LINES = ("purchase_orders", "purchase_order_lines")
+"""Lists that take `show_deleted_lines`: the first holds lines, the second is one of lines."""
 OPERATORS = frozenset({*_COMPARE, *_TEXT, "in", "not_in", "blank"}) - {"eq"}
 """The operators of doc 0014; equality has no name."""
 
@@ -102,7 +106,7 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
         if name.replace("-", "_") in _RESERVED:
             single[name.replace("-", "_")] = value
             continue
-        if name == "show_deleted_lines" and table.resource.path == "purchase_orders":
+        if name == "show_deleted_lines" and table.resource.path in HAVE_DELETED_LINES:
             if dialect.deleted_lines == "refused":
                 raise BadQuery(f"{name} is not supported")
             single[name] = value
@@ -127,7 +131,8 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
         nested_fields=dialect.nested_fields,
         fields_depth=dialect.fields_depth,
         needed=_needed(fields, table) if dialect.fields_join == "inner" else (),
-        shows_deleted_lines=single.get("show_deleted_lines") == "true",
+        shows_deleted_lines=single.get("show_deleted_lines") == "true"
+        and dialect.deleted_lines != "ignored",
     )
 
 
@@ -136,6 +141,8 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
 
     Raises BadQuery for a value that cannot be compared.
     """
+    is_of_lines = table.resource.path == "purchase_order_lines" and table.knows(("deleted",))
+    hides_deleted = is_of_lines and not query.shows_deleted_lines
 
     def matching() -> Iterable[Row]:
         above, up_to, rest = _id_bounds(query.conditions)
@@ -144,6 +151,8 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
             rows = filter(lambda row: table.owners[row.id] == query.owner, rows)
         for condition in rest:
             rows = filter(_row_test(condition, table, dialect), rows)
+        if hides_deleted:
+            rows = filter(lambda row: DELETED not in table.render(row), rows)
         if query.needed:
             rows = filter(lambda row: _has_all(json.loads(table.render(row)), query.needed), rows)
         return rows
@@ -158,6 +167,7 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
     else:
         order = (query.order_by, query.descending)
         key = (query.owner, query.conditions, query.needed, order, *_time_rules(dialect))
+        key = (*key, hides_deleted)
         page = table.ordered(key, ordered)[query.offset : query.offset + query.limit]
     return [row for row in page if not is_hidden(row, dialect)]
 
@@ -165,6 +175,31 @@ def select(table: Table, query: Query, dialect: Dialect) -> list[Row]:
 def is_hidden(row: Row, dialect: Dialect) -> bool:
     """Whether the user may not see a row."""
     return bool(dialect.hidden_every) and row.id % dialect.hidden_every == 0
+
+
+def shown(record: Record, query: Query, dialect: Dialect) -> Record:
+    """The record with those of its rows that an instance shows under the query's filters."""
+    if dialect.association_rows == "all":
+        return record
+    for condition in filter(_is_time_below, query.conditions):
+        record = _matching(record, condition.path, condition, dialect)
+    return record
+
+
+def _matching(value: Any, path: Sequence[str], condition: Condition, dialect: Dialect) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    below = replace(condition, path=tuple(path[1:]))
+    return {
+        key: [
+            _matching(item, path[1:], condition, dialect)
+            for item in child
+            if _matches(item, below, dialect)
+        ]
+        if len(path) > 1 and key.replace("-", "_") == path[0] and isinstance(child, list)
+        else child
+        for key, child in value.items()
+    }
 
 
 def project(record: Record, query: Query, kept: frozenset[str] | None) -> Record:
@@ -212,7 +247,15 @@ def _play_of(condition: Condition, dialect: Dialect) -> Play:
         return dialect.updated_at_filter
     if condition.path in _TIMES and condition.operator == "blank":
         return dialect.blank_time
+    if _is_time_below(condition):
+        return dialect.association_times
     return "honoured"
+
+
+def _is_time_below(condition: Condition) -> bool:
+    """Whether it compares a time of associated records."""
+    is_time = len(condition.path) > 1 and condition.path[-1:] in _TIMES
+    return is_time and condition.operator in _COMPARE
 
 
 def _obeyed(play: Play, name: str) -> bool:
@@ -287,7 +330,7 @@ def _needed(fields: Sequence[Any] | None, table: Table) -> tuple[str, ...]:
 
 def _has_all(record: Record, names: Sequence[str]) -> bool:
     return all(
-        any(value not in (None, [], {}) for value in _values(record, (name,))) for name in names
+        any(value not in (None, [], {}) for value in values_at(record, (name,))) for name in names
     )
 
 
@@ -330,6 +373,12 @@ def _row_test(condition: Condition, table: Table, dialect: Dialect) -> Callable[
         if condition.path == ("updated_at",):
             return lambda row: row.updated is not None and compare(row.updated * 1_000_000, wanted)
         return lambda row: row.created is not None and compare(row.created * 1_000_000, wanted)
+    if compare is not None and _is_time_below(condition):
+        wanted, path = _instant(condition.wanted, dialect), condition.path
+        return lambda row: any(
+            compare(second * 1_000_000, wanted)
+            for second in row.blueprint.seconds_at(path, row.created, row.updated)
+        )
     if condition.path == ("id",) and condition.operator in ("eq", "in"):
         texts = condition.wanted.split(",")
         ids = {_whole(text, "id") for text in texts[: 1 if dialect.id_list == "first" else None]}
@@ -338,29 +387,13 @@ def _row_test(condition: Condition, table: Table, dialect: Dialect) -> Callable[
 
 
 def _matches(record: Record, condition: Condition, dialect: Dialect) -> bool:
-    values = _values(record, condition.path)
+    values = values_at(record, condition.path)
     if condition.operator == "blank":
         if condition.wanted not in ("true", "false"):
             raise BadQuery("blank must be true or false")
         blank = all(value is None or value in ("", [], {}) for value in values)
         return blank == (condition.wanted == "true")
     return any(_value_matches(value, condition, dialect) for value in values)
-
-
-def _values(value: Any, path: Sequence[str]) -> list[Any]:
-    """All values at `path`; of a list, those of each element."""
-    if isinstance(value, list) and path:
-        return [found for element in value for found in _values(element, path)]
-    if not path:
-        return [value]
-    if not isinstance(value, Mapping):
-        return []
-    return [
-        found
-        for key, child in value.items()
-        if key.replace("-", "_") == path[0]
-        for found in _values(child, path[1:])
-    ]
 
 
 def _value_matches(value: Any, condition: Condition, dialect: Dialect) -> bool:
@@ -423,7 +456,7 @@ def _sort_key(name: str, table: Table) -> Callable[[Row], Any]:
         return lambda row: (zlib.crc32(str(row.id).encode()), row.id)
 
     def by_value(row: Row) -> Any:
-        values = _values(json.loads(table.render(row)), (name,))
+        values = values_at(json.loads(table.render(row)), (name,))
         value = values[0] if values else None
         number = isinstance(value, (int, float))
         return (value is not None, not number, value if number else str(value), row.id)
@@ -440,7 +473,7 @@ def _pick(record: Record, fields: Sequence[Any], nested: str = "whole") -> Recor
         if isinstance(entry, str):
             name = entry.replace("-", "_")
             wanted[name] = ()
-            if nested != "whole" and any(_is_object(value) for value in _values(record, (name,))):
+            if nested != "whole" and any(_is_object(value) for value in values_at(record, (name,))):
                 if nested == "refused":
                     raise BadQuery(f"fields says nothing about {entry}")
                 wanted[name] = ("id",)

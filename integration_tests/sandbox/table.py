@@ -230,6 +230,22 @@ class Table:
                 self._attributes |= _attributes(changes)
             self._changed()
 
+    def edit_row(self, id: int, /, path: str, place: int = 0, **attributes: Any) -> None:
+        """Change one row of a list in a record, `invoice-lines.tax-lines`, and set its `updated-at`
+        to now; that of the record stays.
+
+        `place` counts the rows of the record. KeyError or IndexError if there is none.
+        """
+        with self.lock:
+            *outer, last = path.split(".")
+            body = self._body(self._rows[id])
+            holders = [body]
+            for key in outer:
+                holders = [item for holder in holders for item in holder.get(key) or ()]
+            rows = [row for holder in holders for row in holder.get(last) or ()]
+            rows[place].update({"updated-at": self._now().isoformat(), **_dashed(attributes)})
+            self.edit(id, {(*outer, last)[0]: body[(*outer, last)[0]]}, touch=False)
+
     def edit_many(
         self,
         which: int | Iterable[int],

@@ -211,7 +211,7 @@ class Life:
     """
 
     def __init__(self, scenario: Scenario, clock: Callable[[], datetime]) -> None:
-        edits = ("inserts", "edits", "deletes", "late", "mass", "nulls", "future")
+        edits = ("inserts", "edits", "deletes", "late", "mass", "nulls", "future", "rows")
         kinds = (*edits, "restores", "renumbers")
         self.changes = dict.fromkeys(kinds, 0)
         self.revocations = 0
@@ -241,7 +241,8 @@ class Life:
 
     def between_syncs(self, sandbox: Sandbox, number: int) -> None:
         """Inserts, edits and deletions while nothing reads."""
-        plan = EditPlan(inserts=1.0, edits=3.0, deletes=0.5, future=0.1)
+        rows = float(self._scenario.edits_rows)
+        plan = EditPlan(inserts=1.0, edits=3.0, deletes=0.5, future=0.1, rows=rows)
         if self._scenario.deleted_every:
             plan = replace(plan, deletes=1.0, restores=0.5, renumbers=0.2)
         with self._lock:
@@ -251,6 +252,9 @@ class Life:
     def _change(self, sandbox: Sandbox, plan: EditPlan) -> None:
         kinds = tuple(self.changes)
         (kind,) = self._random.choices(kinds, [getattr(plan, kind) for kind in kinds])
+        if kind == "rows":
+            self._edit_row(sandbox)
+            return
         stream = self._random.choice(tuple(self._scenario.rows))
         table = sandbox.tables[RESOURCE_OF[stream]]
         ids = table.ids()
@@ -283,6 +287,21 @@ class Life:
             for id in self._random.sample(ids, number):
                 table.edit(id, {table.resource.edited_key: text, **self._fewer_rows(table.get(id))})
         self.changes[kind] += 1
+
+    def _edit_row(self, sandbox: Sandbox) -> None:
+        """A row of a record changes, and the record does not: but for one without a time, which no
+        filter finds."""
+        tables = [name for name in self._scenario.streams if STREAMS[name].parent is not None]
+        stream = STREAMS[self._random.choice(tables)]
+        table = sandbox.tables[stream.resource]
+        for id in self._random.sample(table.ids(), min(len(table), 20)):
+            record = table.get(id)
+            rows = stream.rows_of(record)
+            if rows and record["updated-at"] is not None:
+                place = self._random.randrange(len(rows))
+                table.edit_row(id, stream.path, place)
+                self.changes["rows"] += 1
+                return
 
     def _fewer_rows(self, record: Record) -> Record:
         """Sometimes, one of the rows that come with a record is removed; not in a second in which

@@ -431,6 +431,14 @@ class Destination:
         if is_there and updated is not None and taking.bound and updated < taking.bound - 1:
             taking.unneeded.add(id)
 
+    def _has_new_rows(self, stream: str, id: int, bound: int) -> bool:
+        """Whether something in a record has changed since."""
+        row = self._truth(stream).row(id)
+        if row is None:
+            return True
+        times = _TIME.finditer(self._truth(stream).render(row).decode())
+        return any(second(found[0]) >= bound - 1 for found in times)
+
     def _take_state(
         self,
         state: Message,
@@ -474,7 +482,9 @@ class Destination:
         if self._scenario.may_start_over:
             return
         self._is_empty(taking.again, f"{stream} brought twice")
-        self._is_empty(taking.unneeded, f"{stream} brought without need")
+        least = taking.bound or 0
+        unneeded = {id for id in taking.unneeded if not self._has_new_rows(stream, id, least)}
+        self._is_empty(unneeded, f"{stream} brought without need")
         if len(taking.repeated) > max(self._most_repeated, len(taking.earlier) // 20):
             self._is_empty(taking.repeated, f"{stream} repeated after it was stopped")
 

@@ -29,6 +29,7 @@ from source_coupa.reading.known_ids import Ids
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import Requests
+from source_coupa.reading.row_changes import Watch
 from source_coupa.records.fields import JsonRecord
 from source_coupa.streams import StreamRow
 from source_coupa.tables import fan_out, plan
@@ -259,6 +260,22 @@ def _last_row_left_out(self: Rows, record: JsonRecord) -> list[JsonRecord]:
     return _rows(self, record)[:-1]
 
 
+_take = Watch.take
+
+
+def _matching_rows_taken_for_all(
+    self: Watch, range_: IdRange, page: list[JsonRecord]
+) -> tuple[list[JsonRecord], set[int]]:
+    self._are_whole = True
+    return _take(self, range_, page)
+
+
+def _taken_at_its_word(
+    self: Watch, range_: IdRange, page: list[JsonRecord]
+) -> tuple[list[JsonRecord], set[int]]:
+    return page, set()
+
+
 def _passed_over_in_silence(self: IdRange, id_: int) -> None:
     self.after = id_ + PAGE_SIZE
 
@@ -399,6 +416,30 @@ MUTANTS: Mapping[str, Mutant] = {
         "a child table has a row for each object of the list",
         _changing(Rows, "of", _last_row_left_out),
         lambda s: _some(s) and _reads_rows(s),
+    ),
+    "rows that change alone": Mutant(
+        "a changed row arrives, whether its record has changed or not",
+        _changing(ListPlan, "_row_changes", lambda self: None),
+        lambda s: s.edits_rows and _some(s) and any(y.edits_before > 5 for y in s.syncs),
+    ),
+    "changed rows taken for all": Mutant(
+        "a record comes with all of its rows",
+        _changing(Watch, "take", _matching_rows_taken_for_all),
+        lambda s: (
+            s.dialect.get("association_rows") == "matching"
+            and _some(s)
+            and any(y.edits_before > 5 for y in s.syncs)
+        ),
+    ),
+    "a filter on rows without proof": Mutant(
+        "nothing is sent again without need",
+        _changing(Watch, "take", _taken_at_its_word),
+        lambda s: (
+            s.dialect.get("association_times") == "ignored"
+            and _is_incremental(s)
+            and _some(s)
+            and _is_calm(s)
+        ),
     ),
     "columns without proof": Mutant(
         "columns are asked for alone only where they come as in full records",

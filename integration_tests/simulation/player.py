@@ -163,6 +163,15 @@ class _Player:
             due = self.destination.due(list_, plan)
             cap = self.sandbox.dialect.page_caps.get(resource, self.sandbox.dialect.page_cap)
             most = due // cap + (4 if due < 2 * cap else due // cap + 6)
+            watched = [
+                name
+                for name in plan.streams
+                if STREAMS[name].list_ == list_ and STREAMS[name].parent is not None
+            ]
+            # one that is refused is asked again; one that shows changed rows alone, for the rest
+            most += len(watched) * (2 if self.scenario.dialect else 1)
+            if self.scenario.edits_rows:
+                most += 2 * len(watched) * (self.life.changes["rows"] // cap + 1)
             requests = len(self.sandbox.requests_for(resource))
             if requests > most:
                 self.outcome.broken.append(

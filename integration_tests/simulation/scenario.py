@@ -76,10 +76,11 @@ class EditPlan:
 
     Attributes:
         chance: of a change before each answer; several follow one another with the same chance.
-        inserts, edits, deletes, late, mass, nulls, future, restores, renumbers: weights. `late`
-            adds a record whose `updated_at` lies up to `late_hours` back, `mass` edits a third of a
-            table in the same second, `nulls` adds a record without times, `future` one dated ahead;
-            `restores` brings back one that was deleted, `renumbers` gives one another id.
+        inserts, edits, deletes, late, mass, nulls, future, rows, restores, renumbers: weights.
+            `late` adds a record whose `updated_at` lies up to `late_hours` back, `mass` edits a
+            third of a table in the same second, `nulls` adds a record without times, `future` one
+            dated ahead, `rows` edits a row of a record and leaves the record as it is, `restores`
+            brings back one that was deleted, `renumbers` gives one another id.
         tick: the most seconds that pass before an answer.
     """
 
@@ -91,6 +92,7 @@ class EditPlan:
     mass: float = 0.0
     nulls: float = 0.0
     future: float = 0.0
+    rows: float = 0.0
     restores: float = 0.0
     renumbers: float = 0.0
     late_hours: float = 0.0
@@ -195,6 +197,24 @@ class Scenario:
             and not self.dialect.keys() & {"hidden_every", "token_limit", "order_by_id"}
         )
 
+    @property
+    def edits_rows(self) -> bool:
+        """Whether rows are edited alone."""
+        return any(sync.edits.rows for sync in self.syncs)
+
+    @property
+    def finds_edited_rows(self) -> bool:
+        """Whether a row that is edited alone is always found: its table is selected in each sync,
+        and the question for it is neither refused nor left out by a later start date."""
+        return (
+            self.mode == "incremental"
+            and not self.dialect
+            and any(STREAMS[name].parent is not None for name in self.streams)
+            and all(set(sync.streams) == set(self.streams) for sync in self.syncs)
+            and len({sync.start_date for sync in self.syncs}) == 1
+            and not any(fault.status == 400 for sync in self.syncs for fault in sync.faults)
+        )
+
     def as_json(self) -> str:
         """The whole plan in one line."""
         return json.dumps(asdict(self), separators=(",", ":"))
@@ -226,7 +246,7 @@ def draw(seed: int, *, process_share: float = 0.05) -> Scenario:
         )
         for number in range(count)
     )
-    return Scenario(
+    scenario = Scenario(
         seed=seed,
         is_process=is_process,
         rows=rows,
@@ -245,6 +265,20 @@ def draw(seed: int, *, process_share: float = 0.05) -> Scenario:
         # drawn by itself: all else stays what it was
         deleted_every=Random(f"{seed}/deletions").choice((0, 0, 1, 30)),
     )
+    return _with_edited_rows(Random(f"{seed}/rows"), scenario)
+
+
+def _with_edited_rows(random: Random, scenario: Scenario) -> Scenario:
+    """Rows that are edited alone where that is found, and instances that are asked about them."""
+    has_rows = any(STREAMS[name].parent is not None for name in scenario.streams)
+    if scenario.finds_edited_rows:
+        syncs = [replace(sync, edits=replace(sync.edits, rows=1.0)) for sync in scenario.syncs]
+        dialect = {"association_rows": random.choice(("all", "matching"))}
+        return replace(scenario, syncs=tuple(syncs), dialect=dialect)
+    if has_rows and not scenario.dialect and random.random() < 0.7:
+        dialect = {"association_times": random.choice(("ignored", "refused"))}
+        return replace(scenario, dialect=dialect)
+    return scenario
 
 
 def _rows(random: Random, is_process: bool) -> dict[str, int]:

@@ -33,6 +33,11 @@ class Stream:
         return RESOURCE_OF[self.list_]
 
     @property
+    def path(self) -> str:
+        """The path of its rows in a record."""
+        return MANIFEST[self.name].rows or ""
+
+    @property
     def lookback_hours(self) -> int:
         """Hours that the stream reads again whatever the settings say."""
         return 168 if MANIFEST[self.name].base.startswith("week_back") else 0

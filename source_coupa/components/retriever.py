@@ -116,9 +116,11 @@ class KeysetRetriever(Retriever):
         instance = instance_of(self._settings)
         if requester.error_handler is None:
             raise ValueError("the manifest's requesters have error handlers")
+        parameters = requester.get_request_params(stream_slice=stream_slice)
         return HttpConnection(
             url=requester.get_url(stream_slice=stream_slice),
             headers=requester.get_request_headers(),
+            optional={name: value for name, value in parameters.items() if value},
             authenticator=requester.get_authenticator(),  # type: ignore[arg-type]
             error_handler=requester.error_handler,
             session=instance.session,

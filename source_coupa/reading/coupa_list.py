@@ -32,6 +32,7 @@ from source_coupa.reading.requests import (
     Shape,
 )
 from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
+from source_coupa.reading.row_changes import Watch, once
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
 from source_coupa.transport.connection import LARGEST_RECORD, Connection, RequestFailedError
 from source_coupa.transport.instance import Instance
@@ -41,6 +42,9 @@ logger = logging.getLogger("airbyte")
 
 ENOUGH_ALONE = 3
 """Attempts for a page of one record, until its id is asked for to go on behind it."""
+
+ENOUGH_REFUSALS = 2
+"""Refusals of the question for changed rows, until it is given up: one may be a blip."""
 
 MOST_MISSING = 1_000
 """Records of a list that cannot be had, before the list is given up: that is no record's fault."""
@@ -123,6 +127,8 @@ class _Reading:
             id_alone=self._id_alone,
             is_wanted=wanted.proves_filter and wanted.checks_times,
         )
+        self._watch = Watch(coupa_list.resource, wanted.row_changes) if wanted.row_changes else None
+        self._waiting: list[IdRange] = []
         self._has_pages = False
         self._nulls_above: int | None = None
         self._missing = len(wanted.missing)
@@ -138,6 +144,8 @@ class _Reading:
                 yield from self._requests.pages(lambda: None)
         finally:
             self._requests.drop()
+        if self._watch is not None:
+            self._watch.report()
         yield Page(
             began=self._requests.began,
             is_last=True,
@@ -153,6 +161,10 @@ class _Reading:
         if self._is_filtered and (wanted.nulls_above is not None or wanted.asks_for_nulls):
             self._nulls_above = wanted.nulls_above or 0
             self._ask_for_page(IdRange(self._nulls_above, nulls=_BLANK))
+        self._waiting.clear()
+        if self._watch is not None:
+            for range_ in self._watch.ranges():
+                self._ask_for_page(range_)
         self._division.begin(wanted.done.gaps(), is_long=wanted.short_page is None)
 
     def _start_over(self) -> Iterable[Page]:
@@ -185,6 +197,8 @@ class _Reading:
 
     def _page_query(self, range_: IdRange, size: int) -> dict[str, str]:
         filter_ = self._bound() if range_.nulls is None else range_.nulls
+        if self._watch is not None and range_.watched is not None:
+            filter_ = self._watch.query(range_)
         query = {**self._order(), **filter_, "limit": str(size), **_above(range_.after)}
         if self._ids_only:
             id_alone = self._id_alone()
@@ -215,16 +229,23 @@ class _Reading:
     def _on_page(
         self, range_: IdRange, size: int, query: Mapping[str, str], fetched: Fetched
     ) -> Iterable[Page]:
-        page = checked(self._resource, fetched.records, range_.after or None)
+        records = fetched.records if range_.watched is None else once(fetched.records)
+        page = checked(self._resource, records, range_.after or None)
         if page:
-            self._requests.record_bytes = fetched.size // len(page)
-        self._has_pages = self._has_pages or range_.nulls is None
+            self._requests.record_bytes = fetched.size // len(fetched.records)
+        if range_.is_of_all and not self._has_pages:
+            self._has_pages = True
+            for waiting in self._waiting:
+                self._ask_for_page(waiting)
         if not page and size < PAGE_SIZE:
             fetched.load.release()
             self._confirm_end(range_)
             return
         if range_.nulls is not None:
             yield from self._on_nulls(range_, size, page, fetched)
+            return
+        if range_.watched is not None:
+            yield from self._on_row_changes(range_, size, page, fetched)
             return
         self._check_selection(query, page)
         self._lengths.note(range_, len(page), size)
@@ -274,9 +295,9 @@ class _Reading:
             range_.hidden = id_
             range_.after = id_ - 1
             self._ask_for_page(range_)
-            covers = None if range_.nulls is not None else (after, range_.after)
+            covers = (after, range_.after) if range_.is_of_all else None
             return [Page(began=self._requests.began, covers=covers)]
-        if range_.nulls is not None:
+        if not range_.is_of_all:
             return ()
         self._division.close(range_)
         return [Page(began=self._requests.began, covers=(after, range_.until))]
@@ -315,6 +336,8 @@ class _Reading:
         failure: Exception,
     ) -> Iterable[Page]:
         if isinstance(failure, QueryRefusedError):
+            if range_.watched is not None:
+                return self._on_refused_watch(range_, variant, failure)
             if "fields" in question.query and self._selection is not None:
                 self._give_selection_up(f"Coupa refuses to send some columns alone: {failure}")
                 self._ask_for_page(range_)
@@ -414,12 +437,12 @@ class _Reading:
             f"{self._resource}: record {id_} cannot be had and is passed over for now. "
             f"{error.message}"
         )
-        covers = (range_.after, id_) if range_.nulls is None else None
+        covers = (range_.after, id_) if range_.is_of_all else None
         range_.pass_over(id_)
-        if id_ == range_.until:
-            self._division.close(range_)
-        else:
+        if id_ != range_.until:
             self._ask_for_page(range_)
+        elif range_.is_of_all:
+            self._division.close(range_)
         return [Page(began=self._requests.began, covers=covers, missing=id_)]
 
     def _ask_for_missing(self, id_: int) -> None:
@@ -469,13 +492,16 @@ class _Reading:
         ]
 
     def _on_refused_nulls(self, range_: IdRange, variant: tuple[bool, bool]) -> Iterable[Page]:
-        takes_order_by = self._capabilities.takes_order_by
-        is_untried = takes_order_by and not self._has_pages and self._wanted.done.gaps()
-        if variant[0] and (is_untried or not takes_order_by):
-            # it may be the order that Coupa refuses, which the pages show
+        if self._may_be_the_order(variant):
             self._ask_for_page(range_, SOON)
             return ()
         return self._ask_for_nulls_otherwise(range_)
+
+    def _may_be_the_order(self, variant: tuple[bool, bool]) -> bool:
+        """Whether it may be the order that Coupa refuses, which the pages show."""
+        takes_order_by = self._capabilities.takes_order_by
+        is_untried = takes_order_by and not self._has_pages and self._wanted.done.gaps()
+        return variant[0] and bool(is_untried or not takes_order_by)
 
     def _ask_for_nulls_otherwise(self, range_: IdRange) -> Iterable[Page]:
         if self._wanted.nulls_above is None:
@@ -493,6 +519,39 @@ class _Reading:
         )
         self._is_filtered = False
         return self._start_over()
+
+    # --- Records with changed rows ---
+
+    def _on_row_changes(
+        self, range_: IdRange, size: int, page: list[JsonRecord], fetched: Fetched
+    ) -> Iterable[Page]:
+        assert self._watch is not None
+        records, again = self._watch.take(range_, page)
+        if again:
+            self._ask_for_page(IdRange(0, max(again), watched=range_.watched, ids=frozenset(again)))
+        if page:
+            range_.advance(page)
+        is_over = self._watch.is_given_up(range_) or range_.after >= range_.until
+        if not is_over and not self._lengths.is_last(len(fetched.records), size):
+            self._ask_for_page(range_)
+        began = self._requests.began
+        return [Page(records=records, began=began, load=fetched.load, is_of_row_changes=True)]
+
+    def _on_refused_watch(
+        self, range_: IdRange, variant: tuple[bool, bool], refused: QueryRefusedError
+    ) -> Iterable[Page]:
+        assert self._watch is not None
+        range_.failures += 1
+        if self._may_be_the_order(variant):
+            if self._capabilities.takes_order_by:
+                self._waiting.append(range_)
+            else:
+                self._ask_for_page(range_)
+        elif range_.failures < ENOUGH_REFUSALS:
+            self._ask_for_page(range_, SOON)
+        else:
+            self._watch.give_up(range_, str(refused))
+        return ()
 
     # --- Columns ---
 

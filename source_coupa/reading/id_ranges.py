@@ -41,6 +41,8 @@ class IdRange:
         last_size: how many that page could have had.
         hidden: the id of a record that came by its id alone, behind an empty page.
         nulls: for a range of records without an update time, what they are asked for by.
+        watched: for a range of records with changed rows, the path of the list of these.
+        ids: those of them that are read once more, in full; empty while they are looked for.
     """
 
     after: int
@@ -59,6 +61,13 @@ class IdRange:
     last_size: int = 0
     hidden: int | None = None
     nulls: Mapping[str, str] | None = None
+    watched: str | None = None
+    ids: frozenset[int] = frozenset()
+
+    @property
+    def is_of_all(self) -> bool:
+        """Whether all records of these ids are wanted that the pass asks for."""
+        return self.nulls is None and self.watched is None
 
     def left(self, end: int | None) -> float:
         """About how many records are still to be read, in a list whose highest id is `end`."""

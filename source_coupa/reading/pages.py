@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +12,21 @@ from source_coupa.reading.bookmark import IdSet
 from source_coupa.reading.known_ids import Ids
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.backpressure import Load
+
+
+@dataclass(frozen=True)
+class RowChanges:
+    """Records that hold a row which has changed, although they have not themselves.
+
+    Attributes:
+        paths: of the lists in them, such as `invoice-lines.tax-lines`.
+        since: when a row has changed at the earliest.
+        before: the record itself has changed before this; others come by their own time.
+    """
+
+    paths: Sequence[str]
+    since: datetime
+    before: datetime
 
 
 @dataclass(frozen=True)
@@ -28,6 +44,8 @@ class Pass:
         checks_times: whether records need update times at all.
         short_page: see `PageLengths`; None if nothing is known.
         missing: records that earlier syncs could not have.
+        row_changes: records that are wanted because of changes in their rows; None if they are not
+            looked for.
         follows_a_pass: whether the list was read in this sync before.
     """
 
@@ -39,6 +57,7 @@ class Pass:
     checks_times: bool = True
     short_page: int | None = None
     missing: frozenset[int] = frozenset()
+    row_changes: RowChanges | None = None
     follows_a_pass: bool = False
 
 
@@ -77,6 +96,7 @@ class Page:
         short_page: as in `Pass`, as it is known at the end.
         nulls_above: up to which id records without an update time have come; None on a page of
             others, and if they were not asked for.
+        is_of_row_changes: whether the records come because of changes in their rows.
         goes_on: whether the pass is complete, and a sweep of the list follows.
         is_back: whether its records were gone, and are there again.
         swept: how the sweep has ended.
@@ -93,6 +113,7 @@ class Page:
     is_last: bool = False
     short_page: int | None = None
     nulls_above: int | None = None
+    is_of_row_changes: bool = False
     goes_on: bool = False
     is_back: bool = False
     swept: Swept | None = None

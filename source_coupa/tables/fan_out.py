@@ -103,6 +103,9 @@ class _Progress:
         table = self.table
         if page.is_back or table.stream.nested or record["id"] in self.missing:
             return True
+        if page.is_of_row_changes:
+            bound = table.seen_until
+            return bound is not None and (moment is None or moment < bound)
         if page.covers is not None and record["id"] in table.done:
             return False
         return moment is None or table.since is None or moment >= table.since
@@ -345,7 +348,8 @@ class FanOut:
                 if not table.has_failed and table.wants(page, record, moment):
                     yield from self._rows(table, record, emitted_at)
                     table.note_row(record, moment)
-                table.note(record, moment)
+                if not page.is_of_row_changes:
+                    table.note(record, moment)
         if page.swept is not None:
             yield from self._of_sweep(list_, page.swept, emitted_at)
         elif not page.is_back:

@@ -14,7 +14,7 @@ from source_coupa.config import CoupaConfig
 from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.field_selection import FieldSelection, selected_columns
 from source_coupa.reading.known_ids import Ids, KnownIds
-from source_coupa.reading.pages import Pass
+from source_coupa.reading.pages import Pass, RowChanges
 from source_coupa.reading.sweep import Sweep
 from source_coupa.records.fields import UPDATED_AT
 from source_coupa.records.references import Reference, references_of
@@ -47,6 +47,7 @@ class Table:
         known: the records that it has; None if nobody wants to know.
         references: objects in its rows whose ids have columns of their own.
         selected: the columns of the configured catalog.
+        rows_have_times: whether its rows have update times of their own.
     """
 
     stream: StreamRow
@@ -59,6 +60,7 @@ class Table:
     known: KnownIds | None
     references: tuple[Reference, ...]
     selected: Collection[str]
+    rows_have_times: bool = False
 
     @property
     def name(self) -> str:
@@ -82,6 +84,13 @@ class Table:
     def needs_times(self) -> bool:
         """Whether records have to tell when they were changed."""
         return not self.is_full_refresh or self.since is not None
+
+    @property
+    def seen_until(self) -> datetime | None:
+        """Up to when earlier syncs have seen every change, but for those of rows that leave their
+        record as it is; None if no sync has."""
+        has_passed = not self.is_full_refresh and self.bookmark.moment is not None
+        return self.since if has_passed else None
 
 
 @dataclass
@@ -127,6 +136,7 @@ class ListPlan:
                 else None
             ),
             missing=frozenset().union(*(bookmark.missing for bookmark in bookmarks)),
+            row_changes=self._row_changes(),
         )
 
     def sweep(self, now: datetime, every_days: int) -> Sweep | None:
@@ -157,6 +167,14 @@ class ListPlan:
             if now - known.swept_at >= timedelta(days=every_days) - EARLY:
                 return Sweep(known.ids, known.since, table.bookmark.highest_id)
         return None
+
+    def _row_changes(self) -> RowChanges | None:
+        """Records that have changed before the bound of a table, with rows that have since."""
+        bounds = [table.seen_until for table in self.tables if table.seen_until is not None]
+        paths = [t.stream.rows for t in self.tables if t.stream.rows and t.rows_have_times]
+        if not bounds or not paths:
+            return None
+        return RowChanges(paths=paths, since=min(bounds), before=max(bounds))
 
     def selection(self, schemas: Mapping[str, Mapping[str, Any]]) -> FieldSelection | None:
         """What part of its records the tables need together; None for all of them.
@@ -215,6 +233,7 @@ def plan(
         is_full_refresh = selected.sync_mode == SyncMode.full_refresh or not stream.cursor_field
         bookmark = _usable(states.get(stream.name, Bookmark()), is_full_refresh)
         columns = selected.stream.json_schema.get("properties") or {}
+        properties, rows = schemas[stream.name].get("properties", {}), _rows(stream)
         name = stream.name if stream.nested else stream.resource
         list_plan = plans.setdefault(name, ListPlan(name))
         list_plan.tables.append(
@@ -224,11 +243,12 @@ def plan(
                 bookmark=bookmark,
                 since=_since(stream, bookmark, config),
                 done=bookmark.under_way.done if bookmark.under_way else IdSet(),
-                rows=_rows(stream),
+                rows=rows,
                 known=_known(stream, bookmark, config, is_full_refresh=is_full_refresh),
-                columns=Columns(stream.name, columns, schemas[stream.name].get("properties", {})),
-                references=references_of(schemas[stream.name].get("properties", {})),
+                columns=Columns(stream.name, columns, properties),
+                references=references_of(properties),
                 selected=list(columns),
+                rows_have_times=rows is not None and UPDATED_AT in properties,
             )
         )
     return list(plans.values())

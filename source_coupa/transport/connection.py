@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 import requests
@@ -33,6 +35,8 @@ LARGEST_RECORD = LARGEST_LIST
 """Bytes of a page that can hold one record only."""
 
 _SECOND = timedelta(seconds=1)
+
+logger = logging.getLogger("airbyte")
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,8 @@ class HttpConnection:
     Args:
         url: of the list, without a query.
         headers: of each request.
+        optional: query parameters of each request, as long as the list takes them: one that answers
+            400 to them, and not without them, is read without them.
         authenticator: signs requests.
         error_handler: the manifest's; says what a status means.
         session: shared by all lists of a process.
@@ -152,6 +158,7 @@ class HttpConnection:
         *,
         url: str,
         headers: Mapping[str, str],
+        optional: Mapping[str, str] = MappingProxyType({}),
         authenticator: Authenticator[Any],
         error_handler: ErrorHandler,
         session: requests.Session,
@@ -163,6 +170,8 @@ class HttpConnection:
     ) -> None:
         self._url = url
         self._headers = headers
+        self._optional = optional
+        self._takes_optional = not optional
         self._authenticator = authenticator
         self._error_handler = error_handler
         self._session = session
@@ -174,6 +183,23 @@ class HttpConnection:
 
     def get(self, query: Mapping[str, str], load: Load, *, records: int) -> Response:
         """See `Connection`."""
+        optional = self._optional
+        response = self._send({**query, **optional}, load, records=records)
+        if self._takes_optional or not optional:
+            return response
+        if response.status == requests.codes.ok:
+            self._takes_optional = True
+        elif response.status == requests.codes.bad_request:
+            response = self._send(query, load, records=records)
+            if response.status == requests.codes.ok and self._optional and not self._takes_optional:
+                self._optional = {}
+                logger.info(
+                    f"{self._resource}: Coupa refuses {', '.join(optional)}. The list is read "
+                    "without it, and what it adds is missing."
+                )
+        return response
+
+    def _send(self, query: Mapping[str, str], load: Load, *, records: int) -> Response:
         try:
             token = self._authenticator.issue()
         except AirbyteTracedException as error:

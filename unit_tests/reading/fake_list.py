@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -66,6 +67,19 @@ class InstantClock(Clock):
         threading.Thread(target=function, daemon=True).start()
 
 
+def rows_at(record: Record, keys: Sequence[str]) -> list[Record]:
+    """The objects in a list of a record, or in lists within it."""
+    rows = [record]
+    for key in keys:
+        rows = [item for row in rows for item in row.get(key) or ()]
+    return rows
+
+
+def has_moved(row: Record, since: str) -> bool:
+    """Whether a row has changed since a time."""
+    return row["updated-at"] is not None and instant(row["updated-at"]) >= instant(since)
+
+
 @dataclass
 class FakeList:
     """Answers queries as Coupa documents, from the records that it holds.
@@ -125,6 +139,11 @@ class FakeList:
         if name in ("id", "id[gt]", "id[lt_or_eq]"):
             compare = {"id": int.__eq__, "id[gt]": int.__gt__, "id[lt_or_eq]": int.__le__}[name]
             return bool(compare(row["id"], int(value)))
+        if name == "id[in]":
+            return str(row["id"]) in value.split(",")
+        if name.endswith("[updated-at][gt_or_eq]"):
+            keys = re.findall(r"[\w-]+", name.removesuffix("[updated-at][gt_or_eq]"))
+            return any(has_moved(item, value) for item in rows_at(row, keys))
         if name == "updated_at[blank]":
             return row["updated-at"] is None
         if name.startswith("updated_at"):

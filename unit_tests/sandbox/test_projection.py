@@ -145,6 +145,24 @@ def test_deleted_order_lines_come_if_asked_for(start: Start, play: str) -> None:
     assert lines("show_deleted_lines=false") == kept
 
 
+@pytest.mark.parametrize("play", ["flag", "status", "ignored"])
+def test_a_list_of_order_lines_shows_deleted_ones_if_asked_for(start: Start, play: str) -> None:
+    api = start(rows={"purchase_order_lines": 3}, dialect=UNLIMITED.but(deleted_lines=play))
+    table = api.sandbox.tables["purchase_order_lines"]
+    first, gone, last = table.ids()
+    table.edit(gone, {"deleted": True}, touch=False)
+    marked = {"flag": ("deleted", True), "status": ("status", "deleted")}
+    for order in ("", "&order_by=updated_at"):
+        assert set(api.ids("purchase_order_lines", f"limit=50{order}")) == {first, last}
+        asked = f"show_deleted_lines=true{order}"
+        found = {row["id"]: row for row in api.get("purchase_order_lines", asked).json()}
+        assert found.keys() == ({first, last} if play == "ignored" else {first, gone, last})
+        if play in marked:
+            key, value = marked[play]
+            assert [id for id, row in found.items() if row.get(key) == value] == [gone]
+            assert play == "flag" or "deleted" not in found[gone]
+
+
 def test_deleted_order_lines_may_be_refused(start: Start) -> None:
     api = start(rows={"purchase_orders": 1}, dialect=UNLIMITED.but(deleted_lines="refused"))
     assert api.get("purchase_orders", "show_deleted_lines=true").status_code == 400

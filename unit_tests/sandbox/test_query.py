@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote
 
@@ -65,6 +65,50 @@ FILTERS: list[tuple[str, Wanted]] = [
     ),
     ("contract[blank]=true", lambda r: r.get("contract") is None),
 ]
+
+
+def has_new_line(record: Record) -> bool:
+    return any(instant(line["updated-at"]) >= A_DAY for line in lines(record))
+
+
+A_DAY = datetime(2025, 6, 1, tzinfo=timezone.utc)
+SINCE_A_DAY = "[updated-at][gt_or_eq]=2025-06-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("name", ["invoice-lines", "invoice_lines"])
+def test_a_filter_on_the_times_of_rows(api: Api, name: str) -> None:
+    table = api.sandbox.tables["invoices"]
+    table.edit_row(next(r["id"] for r in table.records() if lines(r)), "invoice-lines")
+    expected = [r["id"] for r in table.records() if has_new_line(r)][:50]
+    assert 0 < len(expected) < len(table)
+    assert api.ids("invoices", name + SINCE_A_DAY) == expected
+
+
+def test_a_filter_on_the_times_of_rows_in_rows(api: Api) -> None:
+    table = api.sandbox.tables["invoices"]
+    id = next(r["id"] for r in table.records() if any(line["tax-lines"] for line in lines(r)))
+    table.edit_row(id, "invoice-lines.tax-lines")
+    assert id in api.ids("invoices", "invoice-lines[tax-lines]" + SINCE_A_DAY)
+
+
+def test_a_filter_on_the_times_of_rows_may_be_ignored_or_refused(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(association_times="ignored"))
+    assert (
+        api.ids("invoices", "invoice-lines" + SINCE_A_DAY)
+        == api.sandbox.tables["invoices"].ids()[:50]
+    )
+    api = start(dialect=UNLIMITED.but(association_times="refused"))
+    assert api.get("invoices", "invoice-lines" + SINCE_A_DAY).status_code == 400
+
+
+def test_a_filter_on_the_times_of_rows_may_hide_the_others(start: Start) -> None:
+    api = start(dialect=UNLIMITED.but(association_rows="matching"))
+    table = api.sandbox.tables["invoices"]
+    id = next(r["id"] for r in table.records() if len(lines(r)) > 1 and not has_new_line(r))
+    table.edit_row(id, "invoice-lines", 1)
+    (found,) = api.get("invoices", f"id={id}&invoice-lines" + SINCE_A_DAY).json()
+    assert found == {**table.get(id), "invoice-lines": [lines(table.get(id))[1]]}
+    assert api.get("invoices", f"id={id}").json() == [table.get(id)]
 
 
 @pytest.mark.parametrize(("raw", "wanted"), FILTERS, ids=[raw for raw, _ in FILTERS])

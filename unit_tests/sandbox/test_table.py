@@ -183,3 +183,21 @@ def test_callbacks_see_the_request_and_act_before_the_response(start: Start) -> 
     api.sandbox.before_each(lambda sandbox, request: table.delete(table.ids()[0]))
     ids = table.ids()
     assert api.ids("users", "limit=2") == ids[1:3]
+
+
+def test_an_edit_of_a_row_leaves_its_record() -> None:
+    table = fixed().tables["invoices"]
+    id = next(r["id"] for r in table.records() if len(r["invoice-lines"]) > 1)
+    before = table.get(id)
+    table.edit_row(id, "invoice-lines", 1, description="Edited")
+    after = table.get(id)
+    first, second, *rest = before["invoice-lines"]
+    edited = {
+        **second,
+        "description": "Edited",
+        "updated-at": after["invoice-lines"][1]["updated-at"],
+    }
+    assert after == {**before, "invoice-lines": [first, edited, *rest]}
+    assert instant(edited["updated-at"]) == NOW
+    with pytest.raises(IndexError):
+        table.edit_row(id, "invoice-lines.tax-lines", 1_000)

@@ -519,3 +519,53 @@ def test_every_state_can_be_read_again() -> None:
         bookmark = Bookmark.from_state(found, "updated_at")
         assert bookmark.to_state("updated_at") == found
         assert replace(bookmark) == bookmark
+
+
+# --- Changes of rows ---
+
+
+def of_row_changes(*records: dict[str, Any]) -> Page:
+    """A page of records that come because rows of theirs have changed."""
+    return Page(records=list(records), began=BEGAN, is_of_row_changes=True)
+
+
+def test_a_record_older_than_the_bound_comes_for_its_rows() -> None:
+    plans = planned(TABLES, {table: state(table, 9) for table in TABLES})
+    sync = synced(plans, of_row_changes(invoice(1, at(3))))
+    assert sync.ids("invoices") == [1]
+    assert sync.ids("invoice_lines") == [11, 12]
+    assert sync.ids("invoice_taxes") == [101, 102]
+
+
+def test_a_table_that_gets_a_record_by_its_own_time_gets_it_once() -> None:
+    states = {"invoices": state("invoices", 9), "invoice_lines": state("invoice_lines", 3)}
+    plans = planned(["invoices", "invoice_lines"], states)
+    record = invoice(1, at(5))
+    sync = synced(plans, page_of(record), of_row_changes(record))
+    assert sync.ids("invoices") == [1]
+    assert sync.ids("invoice_lines") == [11, 12]
+
+
+def test_a_table_that_reads_everything_wants_none_for_their_rows() -> None:
+    plans = planned(
+        {"invoices": INCREMENTAL, "invoice_lines": FULL}, {"invoices": state("invoices", 9)}
+    )
+    sync = synced(plans, page_of(invoice(1, at(3))), of_row_changes(invoice(1, at(3))))
+    assert sync.ids("invoices") == [1]
+    assert sync.ids("invoice_lines") == [11, 12]
+
+
+def test_records_that_come_for_their_rows_move_no_state() -> None:
+    before = {table: state(table, 9) for table in TABLES}
+    records = invoice(500, at(3)), invoice(501, None), invoice(502, at(20))
+    sync = synced(planned(TABLES, before), of_row_changes(*records))
+    for table in TABLES:
+        assert sync.states(table) == [before[table]]
+
+
+def test_a_pass_that_stops_behind_them_covers_nothing() -> None:
+    plans = planned(["invoices"], {"invoices": state("invoices", 9)})
+    sync = synced(plans, of_row_changes(invoice(1, at(3))), error="not available")
+    (left,) = sync.states("invoices")
+    assert done_of(left) == []
+    assert left["updated_at"] == at(9)

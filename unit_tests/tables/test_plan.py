@@ -9,7 +9,8 @@ from airbyte_cdk.models import SyncMode
 
 from source_coupa.reading.bookmark import END
 
-from .parts import at, moment, planned
+from . import parts
+from .parts import SCHEMAS, at, moment, planned
 
 FULL, INCREMENTAL = SyncMode.full_refresh, SyncMode.incremental
 TABLES = ("invoices", "invoice_lines", "invoice_taxes")
@@ -167,3 +168,67 @@ def test_selected_columns_and_child_tables_are_asked_for_together() -> None:
 
 def test_a_stream_that_the_manifest_does_not_know_is_in_no_plan() -> None:
     assert planned(["gone"]) == []
+
+
+# --- Changes of rows ---
+
+
+def test_changes_of_rows_are_looked_for_since_the_last_sync() -> None:
+    states = {
+        "invoices": state(9),
+        "invoice_lines": child_state(3),
+        "invoice_taxes": child_state(5),
+    }
+    (found,) = planned(list(states), states)
+    changes = found.wanted().row_changes
+    assert changes is not None
+    assert changes.paths == ["invoice-lines", "invoice-lines.tax-lines"]
+    assert (changes.since, changes.before) == (moment(3), moment(9))
+
+
+def test_the_look_back_is_looked_through_for_changes_of_rows() -> None:
+    states = {"invoice_lines": child_state(3)}
+    (found,) = planned(list(states), states, lookback_window_hours=24)
+    changes = found.wanted().row_changes
+    assert changes is not None
+    assert changes.since == changes.before == moment(2)
+
+
+@pytest.mark.parametrize("modes", [["invoice_lines"], {"invoice_lines": SyncMode.full_refresh}])
+def test_a_pass_that_brings_everything_looks_for_no_changes_of_rows(modes: Any) -> None:
+    (found,) = planned(modes, start_date="2026-01-01T00:00:00Z")
+    assert found.wanted().row_changes is None
+
+
+def test_a_first_pass_that_goes_on_looks_for_no_changes_of_rows() -> None:
+    mark = {"began": at(9), "since": at(1), "done": [[0, 5]], "newest": at(8)}
+    (found,) = planned(["invoice_lines"], {"invoice_lines": {"pass": mark}})
+    assert found.wanted().row_changes is None
+
+
+def test_a_later_pass_that_goes_on_looks_for_changes_since_its_bound() -> None:
+    mark = {"began": at(9), "since": at(2), "done": [[0, 5]], "newest": at(8)}
+    (found,) = planned(["invoice_lines"], {"invoice_lines": {**child_state(3), "pass": mark}})
+    changes = found.wanted().row_changes
+    assert changes is not None
+    assert changes.since == moment(2)
+
+
+def test_a_new_table_leaves_the_changes_that_others_look_for() -> None:
+    (found,) = planned(["invoices", "invoice_lines"], {"invoices": state(9)})
+    wanted = found.wanted()
+    assert wanted.since is None
+    assert wanted.row_changes is not None
+    assert wanted.row_changes.since == moment(9)
+
+
+def test_lists_whose_tables_are_not_selected_are_not_asked_about() -> None:
+    (found,) = planned(["invoices"], {"invoices": state(9)})
+    assert found.wanted().row_changes is None
+
+
+def test_rows_without_update_times_are_not_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    schemas = {**SCHEMAS, "invoice_lines": {"properties": {"id": {"type": ["integer"]}}}}
+    monkeypatch.setattr(parts, "SCHEMAS", schemas)
+    (found,) = planned(["invoice_lines"], {"invoice_lines": child_state(3)})
+    assert found.wanted().row_changes is None
