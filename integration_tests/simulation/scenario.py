@@ -79,7 +79,7 @@ class EditPlan:
         inserts, edits, deletes, late, mass, nulls, future, rows, restores, renumbers: weights.
             `late` adds a record whose `updated_at` lies up to `late_hours` back, `mass` edits a
             third of a table in the same second, `nulls` adds a record without times, `future` one
-            dated ahead, `rows` edits a row of a record and leaves the record as it is, `restores`
+            dated ahead, `rows` edits a row of a record and leaves the record as it is; `restores`
             brings back one that was deleted, `renumbers` gives one another id.
         tick: the most seconds that pass before an answer.
     """

@@ -139,6 +139,14 @@ class ListPlan:
             row_changes=self._row_changes(),
         )
 
+    def _row_changes(self) -> RowChanges | None:
+        """Records that have changed before the bound of a table, with rows that have since."""
+        bounds = [table.seen_until for table in self.tables if table.seen_until is not None]
+        paths = [t.stream.rows for t in self.tables if t.stream.rows and t.rows_have_times]
+        if not bounds or not paths:
+            return None
+        return RowChanges(paths=paths, since=min(bounds), before=max(bounds))
+
     def sweep(self, now: datetime, every_days: int) -> Sweep | None:
         """What to sweep the list for after the pass; None if that is not due.
 
@@ -167,14 +175,6 @@ class ListPlan:
             if now - known.swept_at >= timedelta(days=every_days) - EARLY:
                 return Sweep(known.ids, known.since, table.bookmark.highest_id)
         return None
-
-    def _row_changes(self) -> RowChanges | None:
-        """Records that have changed before the bound of a table, with rows that have since."""
-        bounds = [table.seen_until for table in self.tables if table.seen_until is not None]
-        paths = [t.stream.rows for t in self.tables if t.stream.rows and t.rows_have_times]
-        if not bounds or not paths:
-            return None
-        return RowChanges(paths=paths, since=min(bounds), before=max(bounds))
 
     def selection(self, schemas: Mapping[str, Mapping[str, Any]]) -> FieldSelection | None:
         """What part of its records the tables need together; None for all of them.
