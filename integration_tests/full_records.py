@@ -30,10 +30,11 @@ def full_sandbox(port: int = 0) -> Iterator[Sandbox]:
 
 
 def add_full_records(sandbox: Sandbox, changed: datetime) -> None:
-    """Adds one to each table, last changed at `changed`."""
-    for path, table in sandbox.tables.items():
+    """Adds one to each table that a stream reads, last changed at `changed`."""
+    for path, resource in RESOURCES.items():
+        table = sandbox.tables[path]
         record = full_record(path, max(table.ids(), default=0) + 1)
-        times = {"updated-at": changed.isoformat()} if RESOURCES[path].updates else {}
+        times = {"updated-at": changed.isoformat()} if resource.updates else {}
         table.add({**record, **times})
 
 

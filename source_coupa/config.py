@@ -15,12 +15,14 @@ from pydantic import (
     Field,
     SecretStr,
     StringConstraints,
+    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
 
 from source_coupa.errors import config_error
+from source_coupa.query_filter import ListFilter, conditions_of
 
 SANDBOX_VARIABLE = "SOURCE_COUPA_SANDBOX"
 """The environment variable that allows instance URLs of a sandbox: `http://localhost:<port>` and
@@ -36,6 +38,10 @@ _PUBLIC_NAME = re.compile(r".*\.(?!localhost$)(?:[a-z]{2,}|xn--[a-z0-9-]+)")
 _LONGEST_NAME = 253
 _HIGHEST_PORT = 65_535
 _SCOPES = r"^[A-Za-z0-9_.:, -]*$"
+_SCOPE = r"^[A-Za-z0-9_.:-]+$"
+_STREAM_NAME = r"^[a-z][a-z0-9_]{0,62}$"
+_PATH = r"^[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*$"
+_PLAIN_TEXT = r"^[^\x00-\x1f\x7f]{0,255}$"
 _START_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", re.ASCII)
 
 _ADVICE = {
@@ -61,6 +67,17 @@ _ADVICE = {
     "whole number from 0 to 365",
     "requests_per_second": "Requests per second must be a whole number from 1 to 25",
     "num_workers": "Number of workers must be a whole number from 2 to 100",
+    "filters": "Filters must be a list with a stream in each entry, and a filter, the name of an "
+    "API response filter, or both",
+    "additional_lists": "Additional lists must be a list with a name, a path and a scope in each "
+    "entry",
+    "name": "The name of an additional list must be lower case letters, digits and underscores, "
+    "and begin with a letter, for example spaceships",
+    "path": "The path of an additional list must be that of a list below /api/ and nothing more, "
+    "for example custom_objects/12/object_instances",
+    "scope": "The scope of an additional list must be one that Coupa shows, for example "
+    "core.common.read",
+    "incremental": "Incremental must be true or false, or be left out",
 }
 
 
@@ -113,6 +130,57 @@ def _stripped(value: object) -> object:
     return value.strip() if isinstance(value, str) else value
 
 
+class _Entry(BaseModel):
+    """An entry of a list in the settings; what is empty counts as left out."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_means_left_out(cls, values: object) -> object:
+        if not isinstance(values, Mapping):
+            return values
+        pasted = {key: _stripped(value) for key, value in values.items()}
+        return {key: value for key, value in pasted.items() if value not in (None, "")}
+
+
+class StreamFilter(_Entry):
+    """What the settings ask of one stream, and so of the list that it is made of."""
+
+    stream: str
+    filter: str = ""
+    response_filter: Annotated[str, StringConstraints(pattern=_PLAIN_TEXT)] = ""
+
+    @field_validator("filter")
+    @classmethod
+    def _can_be_understood(cls, value: str) -> str:
+        conditions_of(value)
+        return value
+
+    @property
+    def of_list(self) -> ListFilter:
+        """The same, understood."""
+        return ListFilter(conditions_of(self.filter), self.response_filter)
+
+
+class AdditionalList(_Entry):
+    """A list of the instance that no stream of the connector reads.
+
+    `path` is a path below /api/ in the form of `_PATH`, so that it can only ever be a request to
+    the configured host.
+    """
+
+    name: Annotated[str, StringConstraints(pattern=_STREAM_NAME)]
+    path: Annotated[str, StringConstraints(pattern=_PATH)]
+    scope: Annotated[str, StringConstraints(pattern=_SCOPE)]
+    incremental: Annotated[bool, Field(strict=True)] = True
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _is_below_api(cls, value: object) -> object:
+        return re.sub("^/?api/|^/", "", value) if isinstance(value, str) else value
+
+
 class CoupaConfig(BaseModel):
     """Checked settings, in the form to which the manifest's config migration brings them.
 
@@ -132,6 +200,8 @@ class CoupaConfig(BaseModel):
     deleted_records_every_days: int = Field(default=0, ge=0, le=365, strict=True)
     requests_per_second: int = Field(default=20, ge=1, le=25, strict=True)
     num_workers: int = Field(default=50, ge=2, le=100, strict=True)
+    filters: tuple[StreamFilter, ...] = ()
+    additional_lists: tuple[AdditionalList, ...] = ()
 
     @model_validator(mode="before")
     @classmethod
@@ -177,10 +247,26 @@ class CoupaConfig(BaseModel):
         try:
             return cls.model_validate(dict(config))
         except ValidationError as error:
-            field = [part for part in error.errors()[0]["loc"] if part in _ADVICE][-1]
+            wrong = error.errors()[0]
+            if wrong["loc"][0] == "filters" and wrong["type"] == "value_error":
+                said = wrong["ctx"]["error"]
+                raise config_error(f"Filters, entry {int(wrong['loc'][1]) + 1}: {said}.") from None
+            field = [part for part in wrong["loc"] if part in _ADVICE][-1]
             raise config_error(f"{_ADVICE[field]}.") from None
+
+    @classmethod
+    def additional_lists_of(cls, config: Mapping[str, Any]) -> tuple[AdditionalList, ...]:
+        """The additional lists of settings that are not checked yet; none if they are wrong, which
+        `parse` says."""
+        try:
+            return _ADDITIONAL_LISTS.validate_python(config.get("additional_lists") or ())
+        except ValidationError:
+            return ()
 
     @property
     def host(self) -> str:
         """Host and port, for messages and to compare with the host of a request."""
         return self.instance_url.partition("://")[2]
+
+
+_ADDITIONAL_LISTS = TypeAdapter(tuple[AdditionalList, ...])

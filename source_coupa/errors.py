@@ -13,6 +13,7 @@ import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
+import orjson
 import requests
 from airbyte_cdk.models import FailureType
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -82,9 +83,18 @@ def passing(failure: AirbyteTracedException) -> AirbyteTracedException:
     return transient_error(failure.message or "", failure.internal_message)
 
 
-def system_error(message: str, internal: str | None = None) -> AirbyteTracedException:
+class RefusedQueryError(AirbyteTracedException):
+    """Coupa refuses each form of a query of a list."""
+
+
+def system_error(
+    message: str,
+    internal: str | None = None,
+    *,
+    kind: type[AirbyteTracedException] = AirbyteTracedException,
+) -> AirbyteTracedException:
     """A response of Coupa that this version of the connector cannot read safely."""
-    return AirbyteTracedException(
+    return kind(
         message=message,
         internal_message=internal or message,
         failure_type=FailureType.system_error,
@@ -208,8 +218,9 @@ def trimmed(resource: str, field: str) -> AirbyteTracedException:
     """For records without `field`: an administrator can make an API response filter the default of
     a resource, which then cuts fields from every response (Coupa's article on response filters)."""
     return config_error(
-        f"Records of /api/{resource} come without {field}: a default API response filter in Coupa "
-        f"cuts it off. Add {field} to that filter, or remove the filter for the API user."
+        f"Records of /api/{resource} come without {field}: an API response filter in Coupa cuts it "
+        "off, the default one of the list or that of the settings. Add "
+        f"{field} to that filter, or name another one for the stream in the settings (Filters)."
     )
 
 
@@ -236,7 +247,83 @@ def filter_in_another_zone(resource: str) -> AirbyteTracedException:
 
 
 def refused_query(resource: str, reason: str) -> AirbyteTracedException:
-    return system_error(f"Coupa refuses the query for /api/{resource} (HTTP 400): {reason}.")
+    return system_error(
+        f"Coupa refuses the query for /api/{resource} (HTTP 400): {reason}.",
+        reason,
+        kind=RefusedQueryError,
+    )
+
+
+def stated(body: bytes) -> str:
+    """Coupa's own words from `{"errors": {"<object>": ["text", ...]}}` (pages 0011 and 0015), or
+    from what other shapes are thinkable."""
+    try:
+        parsed = orjson.loads(body)
+        stated = parsed.get("errors", parsed.get("error", ""))
+        groups = stated.values() if isinstance(stated, dict) else [stated]
+        texts = [
+            text for group in groups for text in (group if isinstance(group, list) else [group])
+        ]
+    except (orjson.JSONDecodeError, AttributeError):
+        texts = []
+    return quoted("; ".join(str(text) for text in texts if text)) or "no reason given"
+
+
+def refused_setting(stream: str, reason: str) -> AirbyteTracedException:
+    """For a stream of whose list the settings ask something; `reason` is Coupa's."""
+    return config_error(
+        f"Coupa refuses what the settings ask of the stream {stream} (HTTP 400): {reason}. Correct "
+        "its filter or the name of its API response filter."
+    )
+
+
+def no_such_setting(path: str, stream: str) -> AirbyteTracedException:
+    """For a list that the settings name."""
+    return config_error(
+        f"This Coupa instance does not offer /api/{path} (HTTP 404), the list of the stream "
+        f"{stream}: correct the entry of this stream in the settings, or remove it."
+    )
+
+
+def closed_list(stream: str, scopes: Iterable[str]) -> AirbyteTracedException:
+    """For an additional list."""
+    return config_error(
+        f"The OAuth client or the sign-in lacks the scope {' or '.join(scopes)}, which the entry "
+        f"of the additional list {stream} names: add it, or correct the entry."
+    )
+
+
+def no_list(path: str, stream: str) -> AirbyteTracedException:
+    """For something else that the settings name."""
+    return config_error(
+        f"Coupa sends no JSON list for /api/{path}, which the stream {stream} is to read: correct "
+        "the entry of this stream in the settings, or remove it."
+    )
+
+
+def without_update_times(path: str, stream: str) -> AirbyteTracedException:
+    """For an additional list that is said to be incremental."""
+    return config_error(
+        f"Records of /api/{path} have no updated_at. Turn Incremental off for the additional list "
+        f"{stream}, and each sync reads it in full."
+    )
+
+
+def refused_filter(resource: str, reason: str) -> AirbyteTracedException:
+    """For a list that the settings filter; `reason` is Coupa's."""
+    return config_error(
+        f"Coupa refuses the query for /api/{resource}, which has the filter of the settings (HTTP "
+        f"400): {reason}. Correct the filter, or remove it."
+    )
+
+
+def user_filter_ignored(resource: str, name: str, id_: object) -> AirbyteTracedException:
+    """For a record that cannot have met a filter of the settings; `name` is its parameter."""
+    return config_error(
+        f"Coupa does not apply the filter {name} to /api/{resource}: it sends record {id_}, which "
+        "does not meet it. Take this condition out of the filter in the settings, or write it "
+        "with the field that Coupa filters by."
+    )
 
 
 def unreadable(resource: str, seen: str) -> AirbyteTracedException:

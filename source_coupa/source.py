@@ -45,10 +45,11 @@ from source_coupa.protocol.failure_report import reported_once
 from source_coupa.protocol.files import read_json, read_settings
 from source_coupa.protocol.heartbeat import every
 from source_coupa.protocol.state import AHEAD, bookmarks
+from source_coupa.query_filter import ListFilter
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.id_ranges import PAGE_SIZE
 from source_coupa.reading.sweep import Sweep
-from source_coupa.streams import StreamRow, stream_rows
+from source_coupa.streams import StreamRow, additional_streams, filters_of, stream_rows
 from source_coupa.tables.discovery import look_at, with_columns
 from source_coupa.tables.fan_out import TICK, FanOut
 from source_coupa.tables.plan import ListPlan, plan
@@ -95,6 +96,13 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         """
         self._config_path = config_path
         self._manifest = safe_load_yaml(MANIFEST.read_text(encoding="utf-8"))
+        self._own_rows = stream_rows(self._manifest)
+        # wrong ones are refused before anything is done with them
+        with suppress(AirbyteTracedException):
+            self._manifest["streams"] = [
+                *self._manifest["streams"],
+                *additional_streams(CoupaConfig.additional_lists_of(config or {}), self._own_rows),
+            ]
         self._rows = stream_rows(self._manifest)
         selected = catalog and {configured.stream.name for configured in catalog.streams}
         super().__init__(
@@ -161,6 +169,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             config = self._migrate_and_transform_config(self._config_path, config) or config
         configured = super().configure(config, temp_dir)
         settings = CoupaConfig.parse(configured)
+        self._filters(settings)
         entered = _without_nulls(configured)
         if settings.credentials is None:
             entered.pop("credentials", None)
@@ -236,7 +245,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         clock = instance.clock
         states = bookmarks(state or [], rows, clock.now())
         schemas = {row.name: schema_of(row) for row in rows}
-        plans = plan(catalog, states, rows, schemas, settings)
+        plans = plan(catalog, states, rows, schemas, settings, self._filters(settings))
         unknown = [
             message
             for configured in catalog.streams
@@ -305,6 +314,7 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             "name": list_plan.name,
             "wanted": list_plan.wanted(),
             "selection": selection,
+            "filter": list_plan.filter,
             "sweep": sweep,
         }
         return {**whole, "name": list_plan.name, "retriever": retriever}
@@ -318,6 +328,13 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         gate = self._gate(())
         opened = gate.open_streams()
         self._log_closed_streams(logger, {stream.name for stream in opened})
+        self._check_any_list(logger, gate, opened)
+        self._check_named_lists(gate, opened)
+
+    def _check_any_list(
+        self, logger: logging.Logger, gate: ScopeGate, opened: list[StreamRow]
+    ) -> None:
+        """Raises unless a list can be read."""
         first_of_list: dict[str, StreamRow] = {}
         for stream in opened:
             first_of_list.setdefault(stream.resource, stream)
@@ -340,6 +357,28 @@ class SourceCoupa(ConcurrentDeclarativeSource):
             failure = gate.refused(errors.access_refused(stream.name for stream in opened))
         raise failure
 
+    def _check_named_lists(self, gate: ScopeGate, opened: list[StreamRow]) -> None:
+        """Raises what is wrong with filters and additional lists, of all of them together."""
+        settings = CoupaConfig.parse(self._config)
+        filtered = self._filters(settings)
+        additional = {entry.name for entry in settings.additional_lists}
+        wrong: list[AirbyteTracedException] = []
+        for stream in self._rows:
+            is_filtered = stream.is_main and stream.resource in filtered
+            if not is_filtered and stream.name not in additional:
+                continue
+            try:
+                if stream in opened:
+                    gate.try_settings(stream)
+                elif stream.name in additional:
+                    raise errors.closed_list(stream.name, stream.scopes)
+            except AirbyteTracedException as error:
+                if error.failure_type == FailureType.transient_error:
+                    raise
+                wrong.append(error)
+        if wrong:
+            raise errors.config_error(" ".join(error.message or "" for error in wrong))
+
     def _gate(self, retry_waits: tuple[float, ...]) -> ScopeGate:
         settings = CoupaConfig.parse(self._config)
         store = token_store(settings, self._scopes(), retry_waits=retry_waits)
@@ -347,7 +386,18 @@ class SourceCoupa(ConcurrentDeclarativeSource):
         budget = self._constructor.create_component(
             HTTPAPIBudget, self.resolved_manifest["api_budget"], self._config
         )
-        return ScopeGate(store, self._rows, budget)
+        return ScopeGate(store, self._rows, budget, self._filters(settings))
+
+    def _filters(self, settings: CoupaConfig) -> dict[str, ListFilter]:
+        """What the settings ask of lists, by the list's name.
+
+        Raises:
+            AirbyteTracedException: `config_error` if a filter or an additional list has a name that
+                it cannot have.
+        """
+        additional = additional_streams(settings.additional_lists, self._own_rows)
+        rows = stream_rows({**self._manifest, "streams": additional})
+        return filters_of(settings.filters, [*self._own_rows, *rows])
 
     def _keep_sign_in(self, renewed: Mapping[str, str]) -> None:
         credentials = {**self._config["credentials"], **renewed}
@@ -389,11 +439,12 @@ def _failed(error: AirbyteTracedException, stream: str) -> tuple[AirbyteMessage,
 
 
 def _without_nulls(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: _without_nulls(value) if isinstance(value, Mapping) else value
-        for key, value in config.items()
-        if value is not None
-    }
+    def cleared(value: Any) -> Any:
+        if isinstance(value, list):
+            return [cleared(item) for item in value]
+        return _without_nulls(value) if isinstance(value, Mapping) else value
+
+    return {key: cleared(value) for key, value in config.items() if value is not None}
 
 
 def within(seconds: float, function: Callable[[], _T]) -> _T:

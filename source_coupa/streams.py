@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from source_coupa.config import AdditionalList, StreamFilter
+from source_coupa.errors import config_error
+from source_coupa.query_filter import ListFilter
+
+ADDITIONAL_SCHEMA = "additional_list"
+"""The schema of lists that the settings name; `discover` adds what it sees."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +47,11 @@ class StreamRow:
     shape: str = ""
 
     @property
+    def is_main(self) -> bool:
+        """Whether its rows are the records of its list."""
+        return self.rows is None and self.nested is None
+
+    @property
     def needs(self) -> tuple[tuple[str, ...], ...]:
         """One scope of each of these is needed."""
         return (self.scopes, self.parent_scopes) if self.parent_scopes else (self.scopes,)
@@ -71,6 +83,80 @@ def scopes_of(parameters: Mapping[str, Any]) -> tuple[str, ...]:
 def stream_rows(manifest: Mapping[str, Any]) -> list[StreamRow]:
     """The streams of the manifest as it is written, in its order."""
     return [_row(stream, manifest["definitions"]) for stream in manifest["streams"]]
+
+
+def additional_streams(
+    lists: Iterable[AdditionalList], rows: Collection[StreamRow]
+) -> list[dict[str, Any]]:
+    """Streams of the manifest for lists that the settings name.
+
+    Args:
+        lists: of the settings.
+        rows: the streams that the manifest has without them.
+
+    Raises:
+        AirbyteTracedException: `config_error` if one has the name or the list of another stream.
+    """
+    names = {row.name for row in rows}
+    reader_of = {_plain(row.resource): row.name for row in rows if row.is_main}
+    streams = []
+    for entry in lists:
+        if entry.name in names:
+            raise config_error(
+                f"Additional lists: there is already a stream {entry.name}. Choose another name."
+            )
+        if (reader := reader_of.get(_plain(entry.path))) is not None:
+            raise config_error(
+                f"Additional lists: the stream {reader} reads /api/{entry.path} already. Select "
+                f"that stream, and remove the entry {entry.name}."
+            )
+        names.add(entry.name)
+        reader_of[_plain(entry.path)] = entry.name
+        base = "incremental_stream" if entry.incremental else "full_refresh_stream"
+        parameters = {
+            "name": entry.name,
+            "resource": entry.path,
+            "scope": entry.scope,
+            "schema_file": ADDITIONAL_SCHEMA,
+        }
+        streams.append({"$ref": f"#/definitions/{base}", "$parameters": parameters})
+    return streams
+
+
+def filters_of(filters: Iterable[StreamFilter], rows: Iterable[StreamRow]) -> dict[str, ListFilter]:
+    """What the settings ask of lists, by the list's name under /api/.
+
+    Raises:
+        AirbyteTracedException: `config_error` if an entry names no stream that has a list of its
+            own, or one that another entry names.
+    """
+    known = {row.name: row for row in rows}
+    main = {row.resource: row.name for row in known.values() if row.is_main}
+    found: dict[str, ListFilter] = {}
+    for number, entry in enumerate(filters, 1):
+        row = known.get(entry.stream)
+        if row is None:
+            raise config_error(
+                f"Filters, entry {number}: there is no stream of this name. Enter the name of a "
+                "stream as Airbyte shows it, for example invoices."
+            )
+        if not row.is_main:
+            raise config_error(
+                f"Filters, entry {number}: {row.name} is made of what the stream "
+                f"{main[row.resource]} reads. Enter {main[row.resource]}, whose filter holds for "
+                f"{row.name} too."
+            )
+        if row.resource in found:
+            raise config_error(
+                f"Filters, entry {number}: {row.name} has a filter already. Join the conditions "
+                "by & in one entry."
+            )
+        found[row.resource] = entry.of_list
+    return found
+
+
+def _plain(path: str) -> str:
+    return path.lower().replace("-", "_")
 
 
 def _row(stream: Mapping[str, Any], definitions: Mapping[str, Any]) -> StreamRow:

@@ -37,11 +37,12 @@ PASSED_ON = frozenset(
         ("fan_out.py", "trace.error.message"),
         ("connection.py", "resolution.error_message"),
         ("source.py", "error.message"),
+        ("source.py", "' '.join((error.message or '' for error in wrong))"),
         ("tokens.py", "self._hopeless"),
     }
 )
 """(module, argument) of calls whose sentence is read elsewhere: from `_ADVICE`, from the callers of
-`errors.py`, from the manifest, from the error that ended a token request, a list or
+`errors.py`, from the manifest, from the errors that ended a token request, a list or
 a `check`."""
 
 

@@ -258,6 +258,6 @@ def test_a_list_that_a_filter_cuts_off_is_reported_in_the_log(present: Present) 
         output = read(sandbox, "invoice_lines")
         warnings = [m.log.message for m in output.logs if m.log and m.log.level.value == "WARN"]
         assert warnings == [
-            "Records of /api/invoices come without invoice-lines: if they should have some, a "
-            "default API response filter in Coupa may cut them off."
+            "Records of /api/invoices come without invoice-lines: if they should have some, an "
+            "API response filter in Coupa may cut them off."
         ]

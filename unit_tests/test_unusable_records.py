@@ -64,9 +64,10 @@ def test_a_response_filter_that_cuts_off_too_much_is_named(
     with sandbox:
         output = run_read(sandbox, start_date=START_DATE)
         assert failure_of(output, stream) == (
-            f"Records of /api/{resource} come without {lacking}: a default API response filter in "
-            f"Coupa cuts it off. Add {lacking} to that filter, or remove the filter for the API "
-            "user.",
+            f"Records of /api/{resource} come without {lacking}: an API response filter in Coupa "
+            "cuts it off, the default one of the list or that of the settings. Add "
+            f"{lacking} to that filter, or name another one for the stream in the settings "
+            "(Filters).",
             FailureType.config_error,
         )
         assert stream not in cursors(output), "the state did not move"

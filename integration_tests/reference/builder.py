@@ -112,10 +112,10 @@ def _definitions() -> dict[str, str]:
 
 
 def _spec() -> Iterator[str]:
-    """The form without the second grant type, for which there is no authenticator here, and without
-    the look for deleted records."""
+    """The form without what needs Python: the second grant type, filters, additional lists, the
+    look for deleted records."""
     spec = f"{_blocks(TEXT, '')['spec']}\n"
-    fields = ("credentials", "deleted_records_every_days")
+    fields = ("credentials", "filters", "additional_lists", "deleted_records_every_days")
     for indent, key in (("  ", "advanced_auth"), *(("      ", field) for field in fields)):
         comments = rf"(?:{indent}#.*\n)*"
         spec = re.sub(rf"(?m)^{comments}{indent}{key}:.*\n(?:(?:{indent} .*)?\n)*", "", spec)

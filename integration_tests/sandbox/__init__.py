@@ -17,11 +17,12 @@ from .documented import documented_records, payload
 from .faults import Fault
 from .live_edits import LiveEdits
 from .request_log import RequestRecord
-from .resources import HAND_MADE, RESOURCES, Resource
+from .resources import CUSTOM_OBJECTS, HAND_MADE, RESOURCES, Resource
 from .sandbox import Sandbox
 from .table import Table
 
 __all__ = [
+    "CUSTOM_OBJECTS",
     "HAND_MADE",
     "RESOURCES",
     "Client",

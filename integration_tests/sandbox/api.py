@@ -108,8 +108,7 @@ def _list(call: Call, query: Query, as_xml: bool) -> Reply:
     if call.page_fault == "over_page":
         query = replace(query, limit=query.limit + OVER_PAGE_EXTRA)
     rows = select(call.table, query, call.dialect)
-    kept = call.dialect.response_filter.get(call.table.resource.path)
-    plain = query.fields is None and query.return_object == "full" and kept is None
+    plain = query.fields is None and query.return_object == "full" and query.kept is None
     plain = plain and call.dialect.association_rows == "all"
     if not rows and not as_xml and call.dialect.no_match == "not_found":
         return no_results()
@@ -118,7 +117,7 @@ def _list(call: Call, query: Query, as_xml: bool) -> Reply:
         if not any(_has_deleted_lines(call, text) for text in printed):
             return Reply(200, b"[" + b",".join(printed) + b"]", rows=len(rows))
     whole = (shown(_record(call, row, query), query, call.dialect) for row in rows)
-    records = [project(record, query, kept) for record in whole]
+    records = [project(record, query) for record in whole]
     if call.page_fault is not None:
         records = PAGES[call.page_fault](records)
     if not as_xml:
@@ -133,8 +132,7 @@ def _show(call: Call, query: Query, as_xml: bool) -> Reply:
     row = call.table.row(int(number)) if number.isdigit() else None
     if row is None or is_hidden(row, call.dialect):
         return not_found(as_xml=as_xml)
-    kept = call.dialect.response_filter.get(call.table.resource.path)
-    record: Record = project(_record(call, row, query), query, kept)
+    record: Record = project(_record(call, row, query), query)
     if as_xml:
         return Reply(200, record_to_xml(call.table.resource.xml_root, record), XML, rows=1)
     return Reply(200, encode(record), rows=1)

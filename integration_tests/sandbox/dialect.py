@@ -94,6 +94,11 @@ class Dialect:
     return_object: Play = "honoured"
     response_filter: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """Resource -> top-level keys (dashed) kept by the admin's default API response filter."""
+    response_filters: Mapping[str, Mapping[str, frozenset[str]]] = field(default_factory=dict)
+    """Resource -> API response filters by name, which a call can ask for by `filter`; a name that
+    there is not gives 400."""
+    ignored_filters: frozenset[str] = frozenset()
+    """Attributes (underscored) whose filters are passed over in silence."""
     deleted_lines: Literal["flag", "status", "ignored", "refused"] = "flag"
     """`show_deleted_lines=true` for purchase orders and their lines: lines marked `"deleted": true`
     come with that flag, or with the status "deleted"; or the parameter does nothing, or gives 400.

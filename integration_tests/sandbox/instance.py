@@ -17,7 +17,7 @@ from .generators.links import FIRST, Links
 from .oauth import TokenDesk
 from .rate_limit import Bucket
 from .request_log import RequestLog, RequestRecord
-from .resources import ALL_SCOPES, RESOURCES
+from .resources import ALL_SCOPES, RESOURCES, UNKNOWN
 from .table import Table
 
 CLIENT_ID = "sandbox-client-5f0c2a9d"
@@ -65,7 +65,7 @@ class Instance:
         in generated records lead to rows that exist. custom_fields: give them
         custom fields with hostile names.
         """
-        unknown = rows.keys() - RESOURCES.keys()
+        unknown = rows.keys() - RESOURCES.keys() - UNKNOWN.keys()
         if unknown:
             raise ValueError(f"no such resources: {', '.join(sorted(unknown))}")
         self.seed = seed
@@ -81,7 +81,7 @@ class Instance:
         self.port = port
         self.has_control = control
         self.tables: dict[str, Table] = {}
-        for path, resource in RESOURCES.items():
+        for path, resource in {**RESOURCES, **UNKNOWN}.items():
             plan = Plan(
                 rows=rows.get(path, 0),
                 size=(size or {}).get(path),

@@ -86,6 +86,8 @@ class Query:
     needed: tuple[str, ...] = ()
     """Associations (underscored) without which a record does not come."""
     shows_deleted_lines: bool = False
+    kept: frozenset[str] | None = None
+    """Top-level keys of the API response filter that holds; None if none does."""
 
     @property
     def associations(self) -> dict[str, Any]:
@@ -124,6 +126,8 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
             if dialect.unknown_parameter == "refused":
                 raise BadQuery(f"{name} is not a valid attribute")
             continue
+        if condition.path[0] in dialect.ignored_filters:
+            continue
         if _obeyed(_play_of(condition, dialect), name):
             conditions.append(condition)
     order_by, descending = _order(single, table, dialect)
@@ -139,6 +143,7 @@ def parse_query(parameters: Sequence[tuple[str, str]], table: Table, dialect: Di
         nested_fields=dialect.nested_fields,
         fields_depth=dialect.fields_depth,
         needed=_needed(fields, table) if dialect.fields_join == "inner" else (),
+        kept=_kept(single.get("filter"), table, dialect),
         shows_deleted_lines=single.get("show_deleted_lines") == "true"
         and dialect.deleted_lines != "ignored",
     )
@@ -210,11 +215,10 @@ def _matching(value: Any, path: Sequence[str], condition: Condition, dialect: Di
     }
 
 
-def project(record: Record, query: Query, kept: frozenset[str] | None) -> Record:
-    """The record as `fields`, `return_object` and the admin's response filter leave it.
+def project(record: Record, query: Query) -> Record:
+    """The record as `fields`, `return_object` and the API response filter leave it.
 
-    `kept` are the top-level keys of that filter; None if the resource has none. An explicit
-    `fields` or `return_object` takes its place.
+    An explicit `fields` or `return_object` takes the place of that filter.
     """
     if query.fields is not None:
         picked = _pick(record, query.fields, query.nested_fields)
@@ -223,8 +227,8 @@ def project(record: Record, query: Query, kept: frozenset[str] | None) -> Record
         return {"id": record["id"]} if "id" in record else {}
     if query.return_object == "shallow":
         return {key: _shallow(value) for key, value in record.items()}
-    if kept is not None:
-        return {key: value for key, value in record.items() if key in kept}
+    if query.kept is not None:
+        return {key: value for key, value in record.items() if key in query.kept}
     return record
 
 
@@ -326,6 +330,16 @@ def _fields(text: str | None, dialect: Dialect) -> tuple[Any, ...] | None:
     if not isinstance(fields, list):
         raise BadQuery("fields must be a list")
     return tuple(fields)
+
+
+def _kept(name: str | None, table: Table, dialect: Dialect) -> frozenset[str] | None:
+    path = table.resource.path
+    if name is None:
+        return dialect.response_filter.get(path)
+    try:
+        return dialect.response_filters.get(path, {})[name]
+    except KeyError:
+        raise BadQuery(f"{name} is not an API response filter of this resource") from None
 
 
 def _needed(fields: Sequence[Any] | None, table: Table) -> tuple[str, ...]:

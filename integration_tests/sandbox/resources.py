@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from .blueprint import Record
+from .generators.custom_objects import object_instance
 from .generators.expenses import expense_line, expense_report
 from .generators.from_schema import FromSchema, Schema, schema, text_attribute
 from .generators.invoices import invoice
@@ -188,5 +189,24 @@ RESOURCES: Mapping[str, Resource] = MappingProxyType(
     {resource.path: resource for resource in _resources()}
 )
 """By path."""
+
+CUSTOM_OBJECTS = "custom_objects/12/object_instances"
+"""The list of a custom object (doc 0163)."""
+
+UNKNOWN: Mapping[str, Resource] = MappingProxyType(
+    {
+        CUSTOM_OBJECTS: Resource(
+            path=CUSTOM_OBJECTS,
+            scopes=frozenset({"core.common.read"}),
+            xml_root="object-instances",
+            size=1_000,
+            generate=object_instance,
+            edited_key="spaceship-name",
+            shape="additional_list",
+            fields=_sent({"name": "additional_list"}),
+        )
+    }
+)
+"""By path: lists that no stream of the manifest reads."""
 
 ALL_SCOPES = frozenset().union(*(resource.scopes for resource in RESOURCES.values()))

@@ -27,7 +27,7 @@ from .oauth import Token, parse_form
 from .query import parse_parameters
 from .reply import HTML, Reply, html_page, not_found, refuse
 from .request_log import RequestRecord
-from .resources import RESOURCES
+from .resources import RESOURCES, UNKNOWN
 
 TOKEN_PATH = "/oauth2/token"
 CONTROL_PREFIX = "/_sandbox/"
@@ -335,7 +335,7 @@ def _split(path: str) -> _Address:
     head, _, tail = rest.rpartition("/")
     rest, id = (head, tail) if head and tail.isdigit() else (rest, None)
     nested = re.fullmatch(r"(.+)/(\d+)/(.+)", rest)
-    if nested is None:
+    if nested is None or rest in UNKNOWN:
         return _Address(rest, id)
     return _Address(_NESTED.get((nested[1], nested[3])), id, int(nested[2]))
 

@@ -16,6 +16,7 @@ from airbyte_cdk.sources.types import Config, StreamSlice
 
 from source_coupa import errors
 from source_coupa.config import CoupaConfig
+from source_coupa.query_filter import NO_FILTER, ListFilter
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.known_ids import Ids
@@ -43,6 +44,7 @@ class KeysetRetriever(Retriever):
             SHAPES.
         wanted: what to read, set by SourceCoupa.
         selection: what part of the records to ask for, likewise; None for all.
+        filter: what the settings ask of the list, likewise; None for nothing.
         sweep: what to look for when all is read, likewise; None for nothing.
     """
 
@@ -53,6 +55,7 @@ class KeysetRetriever(Retriever):
     parameters: InitVar[Mapping[str, Any]]
     wanted: Any = None
     selection: Any = None
+    filter: Any = None
     sweep: Any = None
 
     def __post_init__(self, parameters: Mapping[str, Any]) -> None:
@@ -91,7 +94,20 @@ class KeysetRetriever(Retriever):
             yield from swept(self.sweep, ids, records, lambda: Ids.of(self._read_ids))
 
     def _pages(self, wanted: Pass, schema: Mapping[str, Any]) -> Iterable[Page]:
-        return self._list(self.requester, self.selection).read(wanted)
+        asked: ListFilter = self.filter or NO_FILTER
+        try:
+            for page in self._list(self.requester, self.selection).read(wanted):
+                if (found := asked.contradicted_by(page.records)) is not None:
+                    condition, record = found
+                    if page.load is not None:
+                        page.load.release()
+                    raise errors.user_filter_ignored(self._resource, condition.name, record["id"])
+                yield page
+        except errors.RefusedQueryError as refused:
+            if asked == NO_FILTER:
+                raise
+            reason = refused.internal_message or ""
+            raise errors.refused_filter(self._resource, reason) from None
 
     def _list(
         self,
@@ -102,7 +118,7 @@ class KeysetRetriever(Retriever):
     ) -> CoupaList:
         return CoupaList(
             resource=self._resource,
-            connection=self._connection(requester),
+            connection=self._connection(requester, filter=self.filter or NO_FILTER),
             instance=instance_of(self._settings),
             selection=selection,
             ids_only=ids_only,
@@ -110,7 +126,11 @@ class KeysetRetriever(Retriever):
         )
 
     def _connection(
-        self, requester: HttpRequester, stream_slice: StreamSlice | None = None
+        self,
+        requester: HttpRequester,
+        stream_slice: StreamSlice | None = None,
+        *,
+        filter: ListFilter = NO_FILTER,
     ) -> HttpConnection:
         """A connection to the list that a requester of the manifest describes."""
         instance = instance_of(self._settings)
@@ -132,4 +152,5 @@ class KeysetRetriever(Retriever):
             clock=instance.clock,
             host=self._settings.host,
             resource=self._resource,
+            filter=filter,
         )

@@ -14,12 +14,15 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.oauth import Token, TokenStore
-from source_coupa.records.fields import JsonRecord
-from source_coupa.streams import StreamRow
+from source_coupa.query_filter import NO_FILTER, ListFilter
+from source_coupa.records.fields import UPDATED_AT, JsonRecord
+from source_coupa.streams import ADDITIONAL_SCHEMA, StreamRow
 from source_coupa.transport.session import PARALLEL_REQUESTS, new_session, send
 
 _WARM_UP_POLL = 1.5
 _ONE_RECORD = MappingProxyType({"limit": "1"})
+_SOME_RECORDS = MappingProxyType({"limit": "10"})
+_HAS_TIME = frozenset({UPDATED_AT, UPDATED_AT.replace("_", "-")})
 
 
 class ScopeGate:
@@ -30,11 +33,16 @@ class ScopeGate:
     """
 
     def __init__(
-        self, store: TokenStore, streams: list[StreamRow], budget: APIBudget | None
+        self,
+        store: TokenStore,
+        streams: list[StreamRow],
+        budget: APIBudget | None,
+        filters: Mapping[str, ListFilter] = MappingProxyType({}),
     ) -> None:
         self._store = store
         self._streams = streams
         self._budget = budget
+        self._filters = filters
         self._session = new_session()
         self._refusals: set[bool] = set()
 
@@ -75,7 +83,7 @@ class ScopeGate:
             AirbyteTracedException: if there is no JSON list of objects.
         """
         query = {"order_by": "id", "dir": "desc", "limit": str(records)}
-        response = self._first_page(stream, query)
+        response = self._first_page(stream, self._filter_of(stream).added_to(query))
         host = self._store.config.host
         if response.status_code != 200:
             raise errors.unexpected_status(host, response.status_code)
@@ -84,12 +92,47 @@ class ScopeGate:
             raise errors.not_coupa(host, f"/api/{stream.resource} gives no JSON list")
         return list(page)
 
+    def try_settings(self, stream: StreamRow) -> None:
+        """Asks for some records of a list as the settings want them.
+
+        Raises:
+            AirbyteTracedException: `config_error` if Coupa refuses a filter, does not apply it, or
+                does not have the list, or if its records lack what the connector needs.
+        """
+        filter_ = self._filter_of(stream)
+        response = self._first_page(stream, filter_.added_to(_SOME_RECORDS))
+        if response.status_code == 400:
+            raise errors.refused_setting(stream.name, errors.stated(response.content))
+        if response.status_code in (404, 410):
+            raise errors.no_such_setting(stream.resource, stream.name)
+        if response.status_code == 200 and not _is_json_list(response):
+            raise errors.no_list(stream.resource, stream.name)
+        if not self._may_read(stream, response):
+            raise errors.access_refused([stream.name])
+        records = [item for item in orjson.loads(response.content) if isinstance(item, dict)]
+        if any(record.get("id") is None for record in records) and not stream.shape:
+            raise errors.trimmed(stream.resource, "id")
+        if (
+            records
+            and stream.cursor_field
+            and not any(_HAS_TIME.intersection(record) for record in records)
+        ):
+            if stream.schema_file == ADDITIONAL_SCHEMA:
+                raise errors.without_update_times(stream.resource, stream.name)
+            raise errors.trimmed(stream.resource, UPDATED_AT)
+        if (found := filter_.contradicted_by(records)) is not None:
+            condition, record = found
+            raise errors.user_filter_ignored(stream.resource, condition.name, record.get("id"))
+
     def refused(self, failure: AirbyteTracedException) -> AirbyteTracedException:
         """What to say where no list could be read: `failure`, unless each refusal was a web page,
         which something in front of Coupa sends."""
         if self._refusals == {True}:
             return errors.in_front_of_coupa(self._store.config.host, 403)
         return failure
+
+    def _filter_of(self, stream: StreamRow) -> ListFilter:
+        return self._filters.get(stream.resource, NO_FILTER)
 
     def _is_open(self, stream: StreamRow) -> bool | None:
         """As `can_read`, but None for a list that the instance does not offer."""

@@ -92,6 +92,7 @@ class Bookmark:
         short_page: see `PageLengths`; None if nothing is known.
         missing: ids of records that could not be had.
         under_way: a pass that is not complete.
+        filter: what the settings asked of the list when it was made, as text; "" for nothing.
         known: the records that the table has; None while nobody wants to know.
     """
 
@@ -101,6 +102,7 @@ class Bookmark:
     short_page: int | None = None
     missing: frozenset[int] = field(default_factory=frozenset)
     under_way: PassMark | None = None
+    filter: str = ""
     known: KnownIds | None = None
 
     @property
@@ -134,6 +136,9 @@ class Bookmark:
         highest_id, short_page = state.get("highest_id"), state.get("short_page")
         known = state.get("known_ids")
         nulls_above = state.get("null_times_above")
+        filter_ = state.get("filter", "")
+        if not isinstance(filter_, str):
+            raise TypeError("no text")
         return cls(
             updated_at=updated_at,
             highest_id=None if highest_id is None else int(highest_id),
@@ -141,6 +146,7 @@ class Bookmark:
             short_page=None if short_page is None else int(short_page),
             missing=frozenset(int(id_) for id_ in state.get("missing", ())),
             under_way=under_way,
+            filter=filter_,
             known=None if known is None else KnownIds.from_state(known),
         )
 
@@ -157,6 +163,8 @@ class Bookmark:
             state["short_page"] = self.short_page
         if self.missing:
             state["missing"] = sorted(self.missing)
+        if self.filter:
+            state["filter"] = self.filter
         if self.known is not None:
             state["known_ids"] = self.known.to_state()
         if self.under_way is not None:

@@ -8,7 +8,6 @@ import orjson
 
 from source_coupa import errors
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
-from source_coupa.redaction import quoted
 from source_coupa.transport.connection import RequestFailedError, Response
 
 
@@ -24,7 +23,7 @@ def records_of(resource: str, response: Response) -> list[JsonRecord]:
         RequestFailedError: if the response is no JSON list of objects. That is never "no records".
     """
     if response.status == 400:
-        raise QueryRefusedError(stated_errors(response.body))
+        raise QueryRefusedError(errors.stated(response.body))
     if response.status != 200:
         # a list without matches, where Coupa says so by 404
         return []
@@ -72,21 +71,6 @@ def moment_of(resource: str, record: JsonRecord) -> datetime | None:
             "time zone.",
             f"id {record.get('id')}",
         ) from None
-
-
-def stated_errors(body: bytes) -> str:
-    """Coupa's own words from `{"errors": {"<object>": ["text", ...]}}` (pages 0011 and 0015), or
-    from what other shapes are thinkable."""
-    try:
-        parsed = orjson.loads(body)
-        stated = parsed.get("errors", parsed.get("error", ""))
-        groups = stated.values() if isinstance(stated, dict) else [stated]
-        texts = [
-            text for group in groups for text in (group if isinstance(group, list) else [group])
-        ]
-    except (orjson.JSONDecodeError, AttributeError):
-        texts = []
-    return quoted("; ".join(str(text) for text in texts if text)) or "no reason given"
 
 
 def _parsed(body: bytes) -> list[JsonRecord] | str:

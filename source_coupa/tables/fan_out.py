@@ -207,13 +207,16 @@ class _Progress:
         if table.is_full_refresh:
             if not self.missing:
                 return dict(NO_CURSOR_STATE)
-            return Bookmark(missing=frozenset(self.missing)).to_state(table.cursor_field)
+            return Bookmark(missing=frozenset(self.missing), filter=table.bookmark.filter).to_state(
+                table.cursor_field
+            )
         bookmark = Bookmark(
             updated_at=self._reached(),
             highest_id=self._highest or None,
             nulls_above=self._nulls_above(page.nulls_above),
             short_page=page.short_page,
             missing=frozenset(self.missing),
+            filter=table.bookmark.filter,
         )
         if bookmark.updated_at is None and bookmark.nulls_above is None:
             # nothing was there to prove anything with

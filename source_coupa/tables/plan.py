@@ -11,6 +11,7 @@ from typing import Any
 from airbyte_cdk.models import ConfiguredAirbyteCatalog, SyncMode
 
 from source_coupa.config import CoupaConfig
+from source_coupa.query_filter import NO_FILTER, ListFilter
 from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.field_selection import FieldSelection, selected_columns
 from source_coupa.reading.known_ids import Ids, KnownIds
@@ -21,6 +22,8 @@ from source_coupa.records.references import Reference, references_of
 from source_coupa.streams import StreamRow
 from source_coupa.tables.columns import DELETED_AT, Columns
 from source_coupa.tables.rows import Rows
+
+logger = logging.getLogger("airbyte")
 
 EARLY = timedelta(hours=2)
 """How much earlier than so many days after the last one a sweep may begin: syncs do not begin at
@@ -99,10 +102,12 @@ class ListPlan:
 
     Attributes:
         name: of the stream that the CDK reads.
+        filter: what the settings ask of the list.
         tables: of the list.
     """
 
     name: str
+    filter: ListFilter = NO_FILTER
     tables: list[Table] = field(default_factory=list)
 
     @property
@@ -158,6 +163,12 @@ class ListPlan:
             known = table.known
             if not every_days or known is None or table.reads_all:
                 continue
+            if self.filter.conditions:
+                logger.warning(
+                    f"Stream {table.name}: a record that leaves the filter of the settings would "
+                    "look like one that is gone, so deleted records are not looked for."
+                )
+                continue
             if known.ids is None:
                 logger.warning(
                     f"Stream {table.name}: its ids have too many gaps to be kept in the state, so "
@@ -182,6 +193,9 @@ class ListPlan:
         Args:
             schemas: of the streams, by name.
         """
+        if self.filter.response_filter:
+            # it decides what comes
+            return None
         names: list[str] = ["id"]
         nested: set[str] = set()
         paths: set[str] = set()
@@ -210,6 +224,7 @@ def plan(
     streams: Iterable[StreamRow],
     schemas: Mapping[str, Mapping[str, Any]],
     config: CoupaConfig,
+    filters: Mapping[str, ListFilter] | None = None,
 ) -> list[ListPlan]:
     """The lists to read, each with its tables.
 
@@ -223,6 +238,7 @@ def plan(
         streams: those of the manifest.
         schemas: of the streams, by name.
         config: the settings.
+        filters: what they ask of lists, by the list's name under /api/.
     """
     configured = {stream.stream.name: stream for stream in catalog.streams}
     plans: dict[str, ListPlan] = {}
@@ -231,11 +247,16 @@ def plan(
         if selected is None:
             continue
         is_full_refresh = selected.sync_mode == SyncMode.full_refresh or not stream.cursor_field
-        bookmark = _usable(states.get(stream.name, Bookmark()), is_full_refresh)
+        filter_ = (filters or {}).get(stream.resource, NO_FILTER)
+        if stream.nested:
+            # it holds for the list of parents, of which nothing but ids is read
+            filter_ = filter_.of_rows
+        bookmark = _made_with(filter_, states.get(stream.name, Bookmark()), stream.name)
+        bookmark = _usable(bookmark, is_full_refresh)
         columns = selected.stream.json_schema.get("properties") or {}
         properties, rows = schemas[stream.name].get("properties", {}), _rows(stream)
         name = stream.name if stream.nested else stream.resource
-        list_plan = plans.setdefault(name, ListPlan(name))
+        list_plan = plans.setdefault(name, ListPlan(name, filter_))
         list_plan.tables.append(
             Table(
                 stream=stream,
@@ -254,13 +275,28 @@ def plan(
     return list(plans.values())
 
 
+def _made_with(filter_: ListFilter, bookmark: Bookmark, stream: str) -> Bookmark:
+    """The bookmark, or an empty one if it was made with another filter: what that has left out may
+    lie before it."""
+    if bookmark.filter == filter_.text:
+        return bookmark
+    if bookmark != Bookmark(filter=bookmark.filter):
+        before, now = (f"[{text}]" if text else "none" for text in (bookmark.filter, filter_.text))
+        logger.warning(
+            f"Stream {stream}: its filter was changed. The state was made with {before}, the "
+            f"settings say {now}. The stream is synced again from the start. Rows that an earlier "
+            "filter brought stay in the destination until you clear it."
+        )
+    return Bookmark(filter=filter_.text)
+
+
 def _usable(bookmark: Bookmark, is_full_refresh: bool) -> Bookmark:
     """The bookmark without what a sync of this mode cannot go on from."""
     mark = bookmark.under_way
     if mark is not None and mark.is_full_refresh != is_full_refresh:
         mark = None
     if is_full_refresh and mark is None:
-        return Bookmark(short_page=bookmark.short_page)
+        return Bookmark(short_page=bookmark.short_page, filter=bookmark.filter)
     return bookmark.but(under_way=mark)
 
 

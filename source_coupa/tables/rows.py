@@ -119,7 +119,7 @@ class Rows:
         self._missed.add(key)
         logger.warning(
             f"Records of /api/{self._resource} come without {key.replace('_', '-')}: if they "
-            "should have some, a default API response filter in Coupa may cut them off."
+            "should have some, an API response filter in Coupa may cut them off."
         )
 
 

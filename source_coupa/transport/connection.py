@@ -19,6 +19,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from requests.auth import AuthBase
 
 from source_coupa import errors
+from source_coupa.query_filter import NO_FILTER, ListFilter
 from source_coupa.transport.backpressure import Load, TooMuchHeldError
 from source_coupa.transport.clock import Clock
 from source_coupa.transport.retry_after import retry_after
@@ -151,6 +152,7 @@ class HttpConnection:
         clock: the connector's.
         host: for messages.
         resource: for messages, the name of the list under /api/.
+        filter: that each request has, as the settings want it.
     """
 
     def __init__(
@@ -167,6 +169,7 @@ class HttpConnection:
         clock: Clock,
         host: str,
         resource: str,
+        filter: ListFilter = NO_FILTER,
     ) -> None:
         self._url = url
         self._headers = headers
@@ -180,6 +183,7 @@ class HttpConnection:
         self._clock = clock
         self._host = host
         self._resource = resource
+        self._filter = filter
 
     def get(self, query: Mapping[str, str], load: Load, *, records: int) -> Response:
         """See `Connection`."""
@@ -208,7 +212,11 @@ class HttpConnection:
             raise RequestFailedError(error, is_final=is_final, is_token=True, wait=wait) from None
         request = self._session.prepare_request(
             requests.Request(
-                "GET", self._url, params=query, headers=dict(self._headers), auth=token
+                "GET",
+                self._url,
+                params=self._filter.added_to(query),
+                headers=dict(self._headers),
+                auth=token,
             )
         )
         if self._budget is not None:

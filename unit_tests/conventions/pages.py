@@ -307,6 +307,7 @@ LIMITS: Mapping[str, tuple[int, float]] = {
     "AGENTS.md": (10_000, 6),
     f"{BESIDE}/custom-fields.md": (10_000, 6),
     f"{BESIDE}/signing-in.md": (10_000, 6),
+    f"{BESIDE}/filters.md": (10_000, 6),
     f"{BESIDE}/builder-edition.md": (10_000, 8),
 }
 """Page -> the most bytes, and the most screens."""

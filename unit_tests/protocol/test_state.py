@@ -46,6 +46,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "object": (state_of({"updated_at": {"max": CURSOR}}), STREAM),
     "day": (state_of({"updated_at": "2026-06-01"}), STREAM),
     "no zone": (state_of({"updated_at": "2026-06-01T00:00:00"}), STREAM),
+    "a filter that is no text": (state_of({"updated_at": CURSOR, "filter": 7}), STREAM),
     "no such day": (state_of({"updated_at": "2026-02-30T00:00:00Z"}), STREAM),
     "no ranges": (state_of(slices()), STREAM),
     "ranges left out": (state_of({"state_type": "date-range"}), STREAM),

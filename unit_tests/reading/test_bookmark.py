@@ -55,6 +55,7 @@ FULL: dict[str, Any] = {
     "null_times_above": 4,
     "short_page": 49,
     "missing": [3, 8],
+    "filter": "status=paid",
     "pass": {
         "began": "2026-06-02T00:00:00Z",
         "since": "2026-05-31T22:00:00Z",

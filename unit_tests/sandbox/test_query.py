@@ -227,7 +227,28 @@ def test_unknown_parameters_are_ignored_or_refused(start: Start) -> None:
     api.sandbox.dialect = UNLIMITED.but(unknown_parameter="refused")
     for raw in ("no_such_attribute[gt]=1", "foo=1", "supplier[no_such]=x"):
         assert api.get("invoices", raw).status_code == 400
-    assert len(api.ids("invoices", "limit=50&exported[in]=true,false&filter=saved")) == 50
+    assert len(api.ids("invoices", "limit=50&exported[in]=true,false")) == 50
+
+
+def test_filters_on_some_attributes_may_be_ignored(start: Start) -> None:
+    api = start()
+    assert api.ids("invoices", "status=nonsense") == []
+    api.sandbox.dialect = UNLIMITED.but(ignored_filters=frozenset({"status"}))
+    assert len(api.ids("invoices", "status=nonsense")) == 50
+    assert api.ids("invoices", "currency[code]=nonsense") == []
+
+
+def test_an_api_response_filter_is_asked_for_by_name(start: Start) -> None:
+    api = start()
+    default, named = frozenset({"id"}), frozenset({"id", "status"})
+    api.sandbox.dialect = UNLIMITED.but(
+        response_filter={"invoices": default}, response_filters={"invoices": {"named": named}}
+    )
+    for raw, keys in (("", default), ("filter=named", named), ('fields=["paid"]', {"paid"})):
+        for record in api.get("invoices", raw).json():
+            assert record.keys() == keys
+    assert api.get("invoices", "filter=unheard_of").status_code == 400
+    assert api.get("users", "filter=named").status_code == 400
 
 
 def test_no_match_is_an_empty_array(api: Api) -> None:

@@ -51,8 +51,8 @@ def test_a_row_without_its_key_is_an_error() -> None:
         rows().of(odd)
     assert caught.value.message is not None
     assert caught.value.message.startswith(
-        "Records of /api/orders come without order-lines.id: a default API response filter in "
-        "Coupa cuts it off."
+        "Records of /api/orders come without order-lines.id: an API response filter in "
+        "Coupa cuts it off"
     )
     assert len(rows(need_ids=False).of(odd)) == 2
 
