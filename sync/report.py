@@ -116,6 +116,9 @@ def show_query(console: Console, sql: str, rows: Sequence[Mapping[str, Any]]) ->
         console.print(Syntax(sql, "sql", background_color="default", word_wrap=True))
     else:
         console.print(sql, soft_wrap=True)
+    if not rows:
+        console.print("No rows.")
+        return
     table = _table(None)
     for name, value in rows[0].items():
         numeric = not isinstance(value, (str, bool)) and not hasattr(value, "year")

@@ -357,7 +357,7 @@ _EXAMPLE: dict[str, Any] = {
             "connection_specification": {"properties": {"host": {}, "since": {}}},
         },
     },
-    "files": ["users", "user_roles"],
+    "files": ["users", "user_roles", ADDITIONAL_SCHEMA],
 }
 
 
@@ -434,6 +434,6 @@ CHECKS: tuple[Check[Tree], ...] = (
     Check(
         check_schema_files,
         (f"{_ROW}/$parameters/schema_file", "people"),
-        ("files", ["users", "user_roles", "people"]),
+        ("files", ["users", "user_roles", ADDITIONAL_SCHEMA, "people"]),
     ),
 )
