@@ -1,4 +1,4 @@
-"""The short form of `bin/soak`: 80 chains of syncs, of which some are killed for real."""
+"""The short form of `bin/soak`: 40 chains of syncs, of which some are killed for real."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .scenario import DOUBTFUL, ENDING, PASSING, Scenario, SyncPlan, draw
 
 pytestmark = pytest.mark.slow
 
-SCENARIOS = 80
+SCENARIOS = 40
 AT_ONCE = 40
 PROCESSES = 0.02
 
