@@ -113,7 +113,7 @@ QUICK = Scale(
     company_share=100,
     substreams_share=1_000,
     unchanged_share=1_000,
-    parents=100,
-    rows_below=150,
+    parents=300,
+    rows_below=450,
 )
 """Shows that everything can be measured; the figures mean nothing."""
