@@ -91,19 +91,14 @@ HeaderToken = Annotated[SecretStr, AfterValidator(_fits_a_header)]
 """A token of visible ASCII characters, as an Authorization header can carry it."""
 
 
-class AuthorizationCode(BaseModel):
-    """What a user's sign-in gave: a refresh token, and the access token that came with it.
+def _stripped(value: object) -> object:
+    return value.strip() if isinstance(value, str) else value
 
-    `scopes` are those that are asked for at sign-in, separated by blanks or commas.
-    """
+
+class _Part(BaseModel):
+    """A part of the settings; what is empty in it counts as left out."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    auth_type: Literal["authorization_code"]
-    scopes: Annotated[str, StringConstraints(pattern=_SCOPES)] = ""
-    refresh_token: SecretStr
-    access_token: HeaderToken | None = None
-    token_expiry_date: AwareDatetime | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -112,6 +107,19 @@ class AuthorizationCode(BaseModel):
             return values
         pasted = {key: _stripped(value) for key, value in values.items()}
         return {key: value for key, value in pasted.items() if value not in (None, "")}
+
+
+class AuthorizationCode(_Part):
+    """What a user's sign-in gave: a refresh token, and the access token that came with it.
+
+    `scopes` are those that are asked for at sign-in, separated by blanks or commas.
+    """
+
+    auth_type: Literal["authorization_code"]
+    scopes: Annotated[str, StringConstraints(pattern=_SCOPES)] = ""
+    refresh_token: SecretStr
+    access_token: HeaderToken | None = None
+    token_expiry_date: AwareDatetime | None = None
 
     @field_validator("token_expiry_date", mode="before")
     @classmethod
@@ -126,25 +134,7 @@ class AuthorizationCode(BaseModel):
         return frozenset(re.findall(r"[^ ,]+", self.scopes))
 
 
-def _stripped(value: object) -> object:
-    return value.strip() if isinstance(value, str) else value
-
-
-class _Entry(BaseModel):
-    """An entry of a list in the settings; what is empty counts as left out."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _nothing_means_left_out(cls, values: object) -> object:
-        if not isinstance(values, Mapping):
-            return values
-        pasted = {key: _stripped(value) for key, value in values.items()}
-        return {key: value for key, value in pasted.items() if value not in (None, "")}
-
-
-class StreamFilter(_Entry):
+class StreamFilter(_Part):
     """What the settings ask of one stream, and so of the list that it is made of."""
 
     stream: str
@@ -163,11 +153,10 @@ class StreamFilter(_Entry):
         return ListFilter(conditions_of(self.filter), self.response_filter)
 
 
-class AdditionalList(_Entry):
+class AdditionalList(_Part):
     """A list of the instance that no stream of the connector reads.
 
-    `path` is a path below /api/ in the form of `_PATH`, so that it can only ever be a request to
-    the configured host.
+    `path` is a path below /api/ in the form of `_PATH`. It cannot name another host.
     """
 
     name: Annotated[str, StringConstraints(pattern=_STREAM_NAME)]

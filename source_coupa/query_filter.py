@@ -183,7 +183,7 @@ def _condition(part: str) -> Condition:
 
 
 def _are_equal(value: Any, wanted: str) -> bool | None:
-    """Whether a value is what a filter asks for; None where that cannot be told."""
+    """Whether a value is what a filter asks for; None if that is uncertain."""
     if isinstance(value, bool):
         known = _BOOLEANS.get(wanted.lower())
         return None if known is None else value == known
