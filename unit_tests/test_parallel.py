@@ -56,7 +56,8 @@ def gone(patience: float = 10.0) -> bool:
 
 @pytest.mark.usefixtures("cut_often")
 def test_a_mass_update_is_read_by_many_at_once_and_none_stays_behind(sandbox: Sandbox) -> None:
-    sandbox.latency = 0.02
+    # long enough that requests meet on a busy machine too
+    sandbox.latency = 0.1
     output = run_read(sandbox, ["invoices"], num_workers=8)
     assert sorted(ids(records_by_stream(output)["invoices"])) == sandbox.tables["invoices"].ids()
     assert 4 <= sandbox.peak_concurrency() <= 8
