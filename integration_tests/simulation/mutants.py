@@ -38,7 +38,7 @@ from source_coupa.tables.rows import Rows
 from source_coupa.transport.circuit_breaker import CircuitBreaker
 from source_coupa.transport.connection import HttpConnection, RequestFailedError
 
-from .scenario import DEAD, Scenario
+from .scenario import Scenario
 from .streams import STREAMS
 
 
@@ -114,10 +114,14 @@ def _has_ill(scenario: Scenario, *, heavy: bool) -> bool:
     )
 
 
-def _has_dead_list(scenario: Scenario) -> bool:
-    """Whether one list of several gives nothing in a whole sync."""
-    return len(scenario.rows) > 2 and any(
-        replace(fault, resource=None) in DEAD and fault.times is None and fault.rate == 1.0
+def _has_request_refused_early(scenario: Scenario) -> bool:
+    """Whether a list's first requests meet what only another attempt heals, not a smaller page."""
+    return any(
+        fault.kind == "status"
+        and fault.status in (401, 429)
+        and fault.resource not in (None, "oauth")
+        and fault.times
+        and fault.after < 2
         for sync in scenario.syncs
         if sync.stop is None
         for fault in sync.faults
@@ -454,7 +458,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "one dead list takes the host down": Mutant(
         "a healthy list completes whatever the others do",
         _changing(CircuitBreaker, "is_open", property(lambda self: True)),
-        lambda s: _has_dead_list(s) or any(f.times == 2 for y in s.syncs for f in y.faults),
+        _has_request_refused_early,
     ),
     "a page that fails as a whole": Mutant(
         "a page that fails is asked for again with fewer records",

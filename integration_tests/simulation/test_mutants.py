@@ -14,7 +14,7 @@ from .scenario import Scenario, draw
 
 pytestmark = pytest.mark.slow
 
-MOST = 12
+MOST = 30
 """Scenarios that a mutant may survive."""
 
 
