@@ -135,6 +135,16 @@ def test_an_id_that_is_no_whole_number_ends_a_list(wrong: object) -> None:
         Reader(source).pages()
 
 
+@pytest.mark.parametrize("id_", [0, -5, 2**62 + 1, 2**63 + 5])
+def test_an_id_that_no_range_has_ends_a_list(id_: int) -> None:
+    """Below them, the list would be asked for from the start for ever; above, it would seem to end."""
+    source = FakeList({1: {"id": 1, "updated-at": None}})
+    source._page = lambda query: [record(id_)]  # type: ignore[method-assign]
+    with pytest.raises(AirbyteTracedException, match="not from 1 to"):
+        for _ in zip(Reader(source).coupa_list().read(Pass()), range(20), strict=False):
+            pass
+
+
 # --- Filters and times ---
 
 
