@@ -29,6 +29,10 @@ EARLY = timedelta(hours=2)
 """How much earlier than so many days after the last one a sweep may begin: syncs do not begin at
 the same second each day."""
 
+FIRST_YEAR = 1900
+"""A time before it bounds nothing: some software writes the year 1 where it knows no time, and
+there is no hour before that."""
+
 NO_CURSOR = "no_cursor"
 """Takes the place of a cursor field in states of streams that have none."""
 
@@ -308,6 +312,8 @@ def _since(stream: StreamRow, bookmark: Bookmark, config: CoupaConfig) -> dateti
     start = _start(config)
     if bookmark.moment is None:
         return start
+    if bookmark.moment.year < FIRST_YEAR:
+        return start
     hours = max(stream.lookback_hours, config.lookback_window_hours)
     # Coupa prints whole seconds
     since = bookmark.moment.replace(microsecond=0) - timedelta(hours=hours)
@@ -327,7 +333,8 @@ def _known(
 
 
 def _start(config: CoupaConfig) -> datetime | None:
-    return config.start_date and config.start_date.replace(microsecond=0)
+    start = config.start_date
+    return None if start is None or start.year < FIRST_YEAR else start.replace(microsecond=0)
 
 
 def _rows(stream: StreamRow) -> Rows | None:

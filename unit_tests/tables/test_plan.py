@@ -75,6 +75,16 @@ def test_fractions_of_a_second_bound_nothing() -> None:
     assert later.tables[0].since == moment(9)
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "0001-01-01T10:00:00+14:00"])
+@pytest.mark.parametrize("hours", [0, 48])
+def test_a_time_before_all_others_bounds_nothing(time: str, hours: int) -> None:
+    """There is no hour before it; one list must not end the sync of all."""
+    (later,) = planned(["invoices"], {"invoices": {"updated_at": time}}, lookback_window_hours=hours)
+    (first,) = planned(["invoices"], start_date="0001-01-01T00:00:00Z")
+    assert later.wanted().since is None
+    assert first.wanted().since is None
+
+
 def test_the_look_back_is_subtracted_once_and_not_within_a_pass() -> None:
     (plan,) = planned(["invoices"], {"invoices": state(9)}, lookback_window_hours=48)
     assert plan.wanted().since == moment(7)
