@@ -17,7 +17,13 @@ from source_coupa.records.fields import JsonRecord
 from source_coupa.records.keys import with_underscores
 from source_coupa.records.types import columns_of
 from source_coupa.streams import StreamRow
-from source_coupa.tables.columns import ADDITIONAL_FIELDS, DELETED_AT, DELETED_AT_SCHEMA, SCHEMA
+from source_coupa.tables.columns import (
+    ADDITIONAL_FIELDS,
+    DELETED_AT,
+    DELETED_AT_SCHEMA,
+    SCHEMA,
+    is_reserved,
+)
 from source_coupa.tables.rows import Rows
 
 Look = Callable[[StreamRow], list[JsonRecord]]
@@ -83,7 +89,8 @@ def with_columns(
     deletions where these are looked for."""
     properties: dict[str, Any] = described.json_schema.setdefault("properties", {})
     records = [] if stream.nested else seen.get(stream.resource, [])
-    properties.update(columns_of(_rows(stream, records), [*properties, ADDITIONAL_FIELDS]))
+    found = columns_of(_rows(stream, records), properties)
+    properties.update({name: found[name] for name in found if not is_reserved(name)})
     properties[ADDITIONAL_FIELDS] = dict(SCHEMA)
     if marks_deleted and stream.can_be_swept:
         properties[DELETED_AT] = dict(DELETED_AT_SCHEMA)
