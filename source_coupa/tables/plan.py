@@ -126,7 +126,8 @@ class ListPlan:
         for table in self.tables[1:]:
             done = done.shared_with(table.done)
         bookmarks = [table.bookmark for table in self.tables]
-        is_known = all(bookmark.highest_id is not None for bookmark in bookmarks)
+        highest_ids = [b.highest_id for b in bookmarks if b.highest_id is not None]
+        is_known = len(highest_ids) == len(bookmarks)
         nulls = [b.nulls_above for b in bookmarks if b.nulls_above is not None]
         if any(b.nulls_above is None and b.highest_id is None for b in bookmarks):
             nulls = []
@@ -136,6 +137,7 @@ class ListPlan:
             since=None if None in bounds else min(bound for bound in bounds if bound is not None),
             done=done,
             nulls_above=min(nulls, default=None),
+            highest_id=min(highest_ids) if is_known and not nulls else None,
             asks_for_nulls=not is_known,
             proves_filter=needs_times and not is_known,
             checks_times=needs_times,

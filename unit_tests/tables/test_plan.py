@@ -141,6 +141,12 @@ def test_a_known_list_is_neither_proved_nor_searched_for_nulls_again() -> None:
     (plan,) = planned(["invoices"], {"invoices": state(9)})
     wanted = plan.wanted()
     assert (wanted.proves_filter, wanted.asks_for_nulls, wanted.nulls_above) == (False, False, None)
+    assert wanted.highest_id == 100, "above which the first of them may come"
+
+
+def test_a_list_that_has_shown_nulls_is_asked_for_them_whatever_ids_come() -> None:
+    (plan,) = planned(["invoices"], {"invoices": state(9, null_times_above=50)})
+    assert (plan.wanted().nulls_above, plan.wanted().highest_id) == (50, None)
 
 
 def test_what_any_table_misses_is_asked_for() -> None:
