@@ -207,9 +207,7 @@ class NestedLists:
                 # whoever gets the rows renames their keys in place
                 self._ask(_Parent(id_, IdRange(0), group, inside=list(map(dict, lists[id_]))))
             yield Page(
-                records=[
-                    self._below(id_, row) for id_, rows in lists.items() for row in rows
-                ],
+                records=[self._below(id_, row) for id_, rows in lists.items() for row in rows],
                 began=page.began,
                 covers=page.covers if not group.left else None,
                 load=page.load,

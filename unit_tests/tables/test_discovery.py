@@ -147,7 +147,11 @@ class TestColumns:
 
     def test_a_list_below_each_record_is_looked_at_where_the_records_show_it(self) -> None:
         addresses = [{"id": 1, "pool": "A", "user_id": 2}]
-        users = [{"id": 1, "addresses": addresses, "own": 1}, {"id": 2, "addresses": "x"}, {"id": 3}]
+        users: list[JsonRecord] = [
+            {"id": 1, "addresses": addresses, "own": 1},
+            {"id": 2, "addresses": "x"},
+            {"id": 3},
+        ]
         found = columns(STREAMS["user_addresses"], *users, user_id={"type": "integer"})
         assert found.keys() == {"id", "user_id", "pool", ADDITIONAL_FIELDS}
 

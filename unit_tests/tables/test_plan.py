@@ -79,7 +79,9 @@ def test_fractions_of_a_second_bound_nothing() -> None:
 @pytest.mark.parametrize("hours", [0, 48])
 def test_a_time_before_all_others_bounds_nothing(time: str, hours: int) -> None:
     """There is no hour before it; one list must not end the sync of all."""
-    (later,) = planned(["invoices"], {"invoices": {"updated_at": time}}, lookback_window_hours=hours)
+    (later,) = planned(
+        ["invoices"], {"invoices": {"updated_at": time}}, lookback_window_hours=hours
+    )
     (first,) = planned(["invoices"], start_date="0001-01-01T00:00:00Z")
     assert later.wanted().since is None
     assert first.wanted().since is None
