@@ -224,11 +224,12 @@ def trimmed(resource: str, field: str) -> AirbyteTracedException:
     )
 
 
-def odd_row_id(resource: str, path: str) -> AirbyteTracedException:
+def odd_row_id(resource: str, path: str, place: str) -> AirbyteTracedException:
     """For rows of child tables: an id of another kind makes no key that destinations can keep."""
     return system_error(
         f"Coupa sent an object in {path} of /api/{resource} whose id is no whole number: the "
-        "stream was stopped."
+        "stream was stopped.",
+        place,
     )
 
 

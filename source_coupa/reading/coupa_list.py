@@ -483,8 +483,8 @@ class _Reading:
 
     # No comparison finds them. They are asked for by the operator `blank`, which Coupa documents,
     # if not for each kind of field (pages 0007 and 0014). Where that is not honoured, new ones have
-    # ids above the highest that was there before. A list that has shown none is not asked about them
-    # each time, but once an id above that highest one is missing below those that came.
+    # ids above the highest that was there before. A list that has shown none is asked about them
+    # where an id above that highest one is missing below those that came, and else not.
 
     def _note_new(self, page: list[JsonRecord]) -> None:
         known = self._wanted.highest_id

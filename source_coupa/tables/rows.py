@@ -85,29 +85,30 @@ class Rows:
                     {**holder.carried, f"{name}_id": item.get("id"), f"{name}_position": place},
                 )
                 for holder in holders
-                for place, item in self._items(holder.record, key)
+                for place, item in self._items(holder, key)
             ]
         rows = [
             _row({**holder.carried, POSITION: place}, item)
             for holder in holders
-            for place, item in self._items(holder.record, self._last)
+            for place, item in self._items(holder, self._last)
         ]
         if self._need_ids and len(rows) > 1:
             self._look_for_twins(rows)
         return rows
 
-    def _items(self, holder: JsonRecord, key: str) -> Iterator[tuple[int, JsonRecord]]:
-        if key not in holder:
+    def _items(self, holder: _Holder, key: str) -> Iterator[tuple[int, JsonRecord]]:
+        if key not in holder.record:
             self._miss(key)
             return
         self._seen.add(key)
-        items = holder[key]
+        items = holder.record[key]
         if items is None:
             return
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise errors.system_error(
                 f"Coupa sent {self._path} of /api/{self._resource} in another form than a list of "
-                "objects: the stream was stopped."
+                "objects: the stream was stopped.",
+                self._place_of(holder),
             )
         for place, item in enumerate(items, 1):
             if self._need_ids and type(item.get("id")) is not int:
@@ -115,9 +116,12 @@ class Rows:
                 raise (
                     errors.trimmed(self._resource, f"{path}.id")
                     if item.get("id") is None
-                    else errors.odd_row_id(self._resource, path)
+                    else errors.odd_row_id(self._resource, path, self._place_of(holder))
                 )
             yield place, item
+
+    def _place_of(self, holder: _Holder) -> str:
+        return f"id {holder.carried[f'{self._parent}_id']}"
 
     def _look_for_twins(self, rows: list[JsonRecord]) -> None:
         """Of rows with one key, destinations that deduplicate keep the last one."""

@@ -137,7 +137,7 @@ def test_an_id_that_is_no_whole_number_ends_a_list(wrong: object) -> None:
 
 @pytest.mark.parametrize("id_", [0, -5, 2**62 + 1, 2**63 + 5])
 def test_an_id_that_no_range_has_ends_a_list(id_: int) -> None:
-    """Below them, the list would be asked for from the start for ever; above, it would seem to end."""
+    """Below them, the list would begin again for ever; above, it would seem to end."""
     source = FakeList({1: {"id": 1, "updated-at": None}})
     source._page = lambda query: [record(id_)]  # type: ignore[method-assign]
     with pytest.raises(AirbyteTracedException, match="not from 1 to"):

@@ -43,6 +43,7 @@ def test_a_list_in_another_form_is_an_error(value: object) -> None:
         "was stopped."
     )
     assert caught.value.failure_type == FailureType.system_error
+    assert caught.value.internal_message == "id 1"
 
 
 def test_a_row_without_its_key_is_an_error() -> None:
@@ -64,7 +65,7 @@ def test_a_row_without_the_id_of_the_outer_object_is_an_error() -> None:
 
 @pytest.mark.parametrize("id_", ["t7", "7", "", 7.0, True, {}])
 def test_a_row_whose_id_makes_no_key_is_an_error(id_: object) -> None:
-    """A column of whole numbers is null for it: rows with such ids would take each other's place."""
+    """A column of whole numbers is null for it, and such rows take each other's place."""
     with pytest.raises(AirbyteTracedException) as caught:
         rows().of(order(order_lines=[{"id": 5}, {"id": id_}]))
     assert caught.value.message == (
