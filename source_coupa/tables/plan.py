@@ -20,7 +20,7 @@ from source_coupa.reading.sweep import Sweep
 from source_coupa.records.fields import UPDATED_AT
 from source_coupa.records.references import Reference, references_of
 from source_coupa.streams import StreamRow
-from source_coupa.tables.columns import DELETED_AT, Columns
+from source_coupa.tables.columns import ADDITIONAL_FIELDS, DELETED_AT, Columns
 from source_coupa.tables.rows import Rows
 
 logger = logging.getLogger("airbyte")
@@ -212,6 +212,9 @@ class ListPlan:
                 nested.add(table.rows.outermost)
                 paths.add(table.rows.path)
                 continue
+            if ADDITIONAL_FIELDS in table.selected:
+                # nobody can name what belongs there
+                return None
             schema = schemas[table.name]
             chosen = selected_columns({*table.selected} - {DELETED_AT}, schema)
             if chosen is None:

@@ -174,6 +174,12 @@ def test_a_plain_stream_with_all_columns_asks_for_whole_records() -> None:
     assert plan.selection({"invoices": {"properties": {"id": {}}}}) is None
 
 
+def test_the_column_for_all_others_needs_full_records() -> None:
+    for columns, is_part in (["id"], True), (["id", "additional_fields"], False):
+        (plan,) = planned(["invoices"], columns={"invoices": columns})
+        assert (plan.selection(SCHEMAS) is not None) == is_part
+
+
 def test_selected_columns_and_child_tables_are_asked_for_together() -> None:
     schemas: dict[str, Any] = {
         "invoices": {"properties": {name: {} for name in ("id", "updated_at", "a", "b")}}
