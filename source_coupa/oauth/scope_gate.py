@@ -110,8 +110,11 @@ class ScopeGate:
         if not self._may_read(stream, response):
             raise errors.access_refused([stream.name])
         records = [item for item in orjson.loads(response.content) if isinstance(item, dict)]
-        if any(record.get("id") is None for record in records) and not stream.shape:
-            raise errors.trimmed(stream.resource, "id")
+        for id_ in [] if stream.shape else [record.get("id") for record in records]:
+            if id_ is None:
+                raise errors.trimmed(stream.resource, "id")
+            if not isinstance(id_, int) or isinstance(id_, bool):
+                raise errors.odd_id(stream.resource)
         if (
             records
             and stream.cursor_field
