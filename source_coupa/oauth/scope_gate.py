@@ -138,9 +138,10 @@ class ScopeGate:
         return self._filters.get(stream.resource, NO_FILTER)
 
     def _is_open(self, stream: StreamRow) -> bool | None:
-        """As `can_read`, but None for a list that the instance does not offer."""
+        """As `can_read`, but None for a list that the instance does not offer, or not like this."""
         response = self._first_page(stream)
-        return None if response.status_code == 404 else self._may_read(stream, response)
+        is_odd = response.status_code in (400, 404, 410)
+        return None if is_odd else self._may_read(stream, response)
 
     def _first_page(
         self, stream: StreamRow, query: Mapping[str, str] = _ONE_RECORD
