@@ -48,9 +48,7 @@ def checked(resource: str, page: list[JsonRecord], after: int | None) -> list[Js
         if id_ is None:
             raise errors.trimmed(resource, "id")
         if not isinstance(id_, int) or isinstance(id_, bool):
-            raise errors.system_error(
-                f"Coupa sent a record of /api/{resource} whose id is no whole number."
-            )
+            raise errors.odd_id(resource)
         if previous is not None and id_ <= previous:
             raise errors.out_of_order(resource)
         previous = id_
