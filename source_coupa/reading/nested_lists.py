@@ -14,13 +14,13 @@ from functools import partial
 
 from source_coupa import errors
 from source_coupa.reading.bookmark import IdSet
-from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, CoupaList
+from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, SOON, CoupaList
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 from source_coupa.reading.inside_parents import Difference, InsideParents
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import IDS_ALONE, Fetched, Question, Requests
-from source_coupa.reading.responses import QueryRefusedError, checked
+from source_coupa.reading.responses import QueryRefusedError, as_ill, checked
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.connection import Connection, RequestFailedError
 
@@ -387,14 +387,24 @@ class NestedLists:
         if not question.failures:
             parent.answers_before = self._answers
         is_ill_alone = self._answers > parent.answers_before
-        is_page = isinstance(failure, RequestFailedError) and failure.is_page
+        ill = as_ill(self._path, failure)
+        if ill is not None and ill.is_final and not self._answers:
+            if question.failures:
+                # none was ever had: it is a setting
+                raise ill.error
+            # it may be this list alone: others have been asked for
+            question.failures += 1
+            self._questions.ask(question, SOON)
+            return ()
         if (
-            is_page
+            ill is not None
             and question.failures + 1 >= ENOUGH_ALONE
-            and (is_ill_alone or (self._answers and question.failures >= 2 * ENOUGH_ALONE))
+            and (
+                is_ill_alone
+                or (self._answers and not ill.is_final and question.failures >= 2 * ENOUGH_ALONE)
+            )
         ):
-            assert isinstance(failure, RequestFailedError)
-            return self._look_for_parent(parent, failure)
+            return self._look_for_parent(parent, ill)
         return self._questions.retry(question, failure)
 
     def _look_for_parent(

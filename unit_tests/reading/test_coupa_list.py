@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from random import Random
 
 import pytest
@@ -10,6 +12,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.reading.bookmark import END, IdSet
 from source_coupa.reading.pages import Pass
+from source_coupa.reading.responses import QueryRefusedError
 
 from .fake_list import FakeList, Query, Reader, failure, of_ids, record
 
@@ -347,6 +350,94 @@ def test_a_record_that_cannot_be_had_is_named_and_passed_over(bad: int, useful: 
     assert IdSet(page.covers for page in pages if page.covers is not None).gaps() == []
 
 
+STATUSES: dict[str, Callable[[], Exception]] = {
+    "5xx": failure,
+    "403": partial(failure, is_final=True),
+    "400": partial(QueryRefusedError, "no reason given"),
+}
+
+
+def with_ill(ids: Iterable[int], ill: Iterable[int], make: Callable[[], Exception]) -> FakeList:
+    """A list in which some records cannot be had, but for their ids alone."""
+    source, bad = of_ids(ids), set(ill)
+
+    def before(query: Query) -> None:
+        if "fields" not in query and any(row["id"] in bad for row in source._page(query)):
+            raise make()
+
+    source.before = before
+    return source
+
+
+def assert_all_but(ill: Collection[int], reader: Reader, wanted: Pass | None = None) -> None:
+    """All records come but for these, which are named, and nothing is left to read."""
+    pages = reader.pages(wanted)
+    came = [row["id"] for page in pages for row in page.records]
+    assert sorted(came) == [id_ for id_ in reader.source.records if id_ not in ill]
+    assert {page.missing for page in pages if page.missing is not None} == set(ill)
+    assert IdSet(page.covers for page in pages if page.covers is not None).gaps() == []
+
+
+@pytest.mark.parametrize("bad", [1, 77, 300])
+@pytest.mark.parametrize("useful", [1, 8])
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_record_is_passed_over_whatever_its_status_is(bad: int, useful: int, status: str) -> None:
+    source = with_ill(range(1, 301), [bad], STATUSES[status])
+    assert_all_but([bad], Reader(source, useful=useful))
+    assert len(source.queries) < 60
+
+
+@pytest.mark.parametrize("ill", [[1], [77], [300], [76, 77, 78], [1, 50, 51, 299, 300]])
+@pytest.mark.parametrize("useful", [1, 8])
+@pytest.mark.parametrize("gap", [1, 7, 1_000])
+def test_a_record_is_found_where_ids_alone_are_refused(
+    ill: list[int], useful: int, gap: int
+) -> None:
+    source = with_ill(range(gap, 300 * gap + 1, gap), [gap * id_ for id_ in ill], failure)
+    source.refuses = ["fields"]
+    assert_all_but([gap * id_ for id_ in ill], Reader(source, useful=useful))
+    assert len(source.queries) < 40 + 50 * len(ill)
+
+
+def test_a_record_of_the_next_range_ends_this_one_where_ids_alone_are_refused() -> None:
+    source = with_ill([*range(1, 91), *range(101, 300)], [101], failure)
+    source.refuses = ["fields"]
+    pages = Reader(source).pages(Pass(done=IdSet([(100, END)])))
+    assert [row["id"] for page in pages for row in page.records] == [*range(1, 91)]
+    assert [page.missing for page in pages if page.missing] == []
+
+
+def test_a_filter_on_ids_that_hides_records_ends_no_list() -> None:
+    class Odd(FakeList):
+        def _page(self, query: Query) -> list[dict[str, object]]:
+            return [] if "id[lt]" in query else super()._page(query)
+
+    source = Odd(of_ids(range(1, 301)).records, refuses=["fields"])
+
+    def before(query: Query) -> None:
+        if any(row["id"] == 77 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    with pytest.raises(AirbyteTracedException, match="not available"):
+        Reader(source).pages()
+
+
+def test_a_record_that_comes_at_last_is_not_passed_over() -> None:
+    source = of_ids(range(1, 301))
+    source.refuses = ["fields"]
+    failed: list[Query] = []
+
+    def before(query: Query) -> None:
+        if len(failed) < 9 and any(row["id"] == 77 for row in source._page(query)):
+            failed.append(query)
+            raise failure()
+
+    source.before = before
+    assert_all_but([], Reader(source))
+    assert len(failed) == 9
+
+
 def test_a_body_that_one_record_makes_unreadable_costs_that_record_alone() -> None:
     class Odd(FakeList):
         def get(self, query, load, *, records):  # type: ignore[no-untyped-def]
@@ -436,7 +527,7 @@ def test_a_list_that_always_fails_is_given_up_after_its_attempts() -> None:
     with pytest.raises(AirbyteTracedException, match="not available"):
         reader.pages()
     assert 300 < sum(reader.clock.waited) < 900
-    assert len(source.queries) < 25
+    assert len(source.queries) < 14
 
 
 def test_a_page_that_fails_alone_is_asked_for_in_parts_as_late_as_coupa_says() -> None:
@@ -463,9 +554,12 @@ def test_a_setting_fails_at_once() -> None:
         raise failure(is_final=True)
 
     source.before = before
+    reader = Reader(source)
     with pytest.raises(AirbyteTracedException, match="refused"):
-        Reader(source).pages()
-    assert len(source.queries) == 1
+        reader.pages()
+    # a page without records shows that no record is at fault
+    assert len(source.queries) == 2
+    assert reader.clock.waited == []
 
 
 def test_what_was_fine_and_fails_once_is_asked_for_again() -> None:
