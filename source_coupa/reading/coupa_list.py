@@ -42,13 +42,22 @@ from source_coupa.transport.retry_after import LONGEST_WAIT
 logger = logging.getLogger("airbyte")
 
 ENOUGH_ALONE = 3
-"""Attempts for a page of one record, until its id is asked for to go on behind it."""
+"""Attempts for a page of one record, until its id is asked for to go on behind it; one less for a
+larger page, and one less where they fail slowly."""
 
 ENOUGH_REFUSALS = 2
 """Refusals of the question for changed rows, until it is given up: one may be a blip."""
 
 MOST_MISSING = 1_000
 """Records of a list that cannot be had, before the list is given up: that is no record's fault."""
+
+SLOW = 20.0
+"""Seconds that a failure takes, as when Coupa does not respond in time. Such failures must not be
+many: a request may take five minutes."""
+
+MOST_LOST = 2 * 3_600.0
+"""Seconds that all failures of a list take, before the next record that cannot be had ends it: the
+next sync goes on behind those that were passed over."""
 
 TARGET_BYTES = 4_000_000
 """Of a page; fewer of larger records are asked for at once."""
@@ -139,6 +148,7 @@ class _Reading:
         self._has_pages = False
         self._nulls_above: int | None = None
         self._missing = len(wanted.missing)
+        self._lost = 0.0
 
     def pages(self) -> Iterator[Page]:
         """See `CoupaList.read`."""
@@ -362,6 +372,8 @@ class _Reading:
         ill = as_ill(self._resource, failure)
         if ill is None:
             return self._retry(range_, failure)
+        is_slow = question.seconds > SLOW
+        self._lost += question.seconds
         others_came = not ill.is_final and self._requests.others_came_since(question)
         range_.is_ill = range_.is_ill or others_came or range_.failed_size is not None
         if ill.too_large:
@@ -370,21 +382,21 @@ class _Reading:
         if range_.size > 1 and (ill.too_large or range_.is_ill):
             if ill.wait is not None and ill.wait > LONGEST_WAIT:
                 return self._retry(range_, failure)
-            self._ask_for_fewer(range_, max(SOON, ill.wait or 0.0))
+            self._ask_for_fewer(range_, max(SOON, ill.wait or 0.0), is_slow=is_slow)
             return ()
         if 0 < ill.too_large <= LARGEST_RECORD:
             self._ask_for_page(range_, SOON)
             return ()
         is_setting = ill.is_final and not self._has_pages
-        enough = 2 if range_.size > 1 and not ill.is_final else ENOUGH_ALONE
+        enough = ENOUGH_ALONE - is_slow - (range_.size > 1 and not ill.is_final)
         attempts = range_.failures + 1
         if not is_setting and (attempts < enough or (attempts - enough) % ENOUGH_ALONE):
             return self._retry(range_, failure)
-        self._look_behind_failure(range_, failure, ill.error)
+        self._look_behind_failure(range_, failure, ill.error, is_slow=is_slow)
         return ()
 
-    def _ask_for_fewer(self, range_: IdRange, delay: float) -> None:
-        range_.shrink()
+    def _ask_for_fewer(self, range_: IdRange, delay: float, *, is_slow: bool) -> None:
+        range_.shrink(1 if is_slow else range_.size // 2)
         logger.info(f"{self._resource}: asking for {range_.size} records at a time.")
         self._ask_for_page(range_, delay)
 
@@ -424,10 +436,15 @@ class _Reading:
     # fails ends with its id.
 
     def _look_behind_failure(
-        self, range_: IdRange, failure: Exception, error: AirbyteTracedException
+        self,
+        range_: IdRange,
+        failure: Exception,
+        error: AirbyteTracedException,
+        *,
+        is_slow: bool,
     ) -> None:
         """Asks for something that is no trouble to send: if that comes, the list is up."""
-        look = _Look(range_, failure, error)
+        look = _Look(range_, failure, error, is_slow=is_slow)
         if range_.size > 1 or not self._id_alone():
             self._ask_between(look, range_.after, range_.after)
             return
@@ -475,7 +492,7 @@ class _Reading:
         if range_.size > 1:
             range_.is_ill = True
             range_.failures = 0
-            self._ask_for_fewer(range_, 0.0)
+            self._ask_for_fewer(range_, 0.0, is_slow=look.is_slow)
         elif fetched.records:
             self._ask_for_page(range_)
         elif high >= range_.until:
@@ -518,7 +535,7 @@ class _Reading:
         self, range_: IdRange, id_: int, error: AirbyteTracedException
     ) -> Iterable[Page]:
         self._missing += 1
-        if self._missing > MOST_MISSING:
+        if self._missing > MOST_MISSING or self._lost > MOST_LOST:
             raise error
         logger.warning(
             f"{self._resource}: record {id_} cannot be had and is passed over for now. "
@@ -547,7 +564,8 @@ class _Reading:
 
     def _on_still_missing(self, id_: int, question: Question, failure: Exception) -> Iterable[Page]:
         ill = as_ill(self._resource, failure)
-        if ill is None or (not ill.is_final and question.failures + 1 < ENOUGH_ALONE):
+        is_known = ill is not None and (ill.is_final or question.seconds > SLOW)
+        if not is_known and (ill is None or question.failures + 1 < ENOUGH_ALONE):
             return self._requests.retry(question, failure)
         logger.info(f"{self._resource}: record {id_} still cannot be had.")
         return ()
@@ -709,12 +727,14 @@ class _Look:
         range_: whose next page has failed.
         failure: of that page.
         error: what it means.
+        is_slow: whether it took long.
         top: a record of the range that cannot be had has this id at most.
     """
 
     range_: IdRange
     failure: Exception
     error: AirbyteTracedException
+    is_slow: bool
     top: int = END
 
 

@@ -89,11 +89,11 @@ class IdRange:
         self.until = at
         return rest
 
-    def shrink(self) -> None:
-        """Takes note of a page that failed: the next one is half as large."""
+    def shrink(self, size: int) -> None:
+        """Takes note of a page that failed: the next one has so many records at most."""
         self.failed_size = self.size
         self.pages_since = 0
-        self.size = max(self.size // 2, 1)
+        self.size = max(size, 1)
 
     def pass_over(self, id_: int) -> None:
         """Goes on behind a record that cannot be had."""

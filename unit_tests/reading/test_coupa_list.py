@@ -399,6 +399,53 @@ def test_a_record_is_found_where_ids_alone_are_refused(
     assert len(source.queries) < 40 + 50 * len(ill)
 
 
+def time_out(reader: Reader, ill: Collection[int]) -> list[Query]:
+    """Lets requests that hold such records fail after five minutes; gives these requests."""
+    failed: list[Query] = []
+
+    def before(query: Query) -> None:
+        page = reader.source._page(query)
+        if "fields" not in query and any(row["id"] in ill for row in page):
+            reader.clock.waited.append(300.0)
+            failed.append(query)
+            raise failure()
+
+    reader.source.before = before
+    return failed
+
+
+@pytest.mark.parametrize("bad", [1, 20, 77, 280])
+@pytest.mark.parametrize("useful", [1, 8])
+def test_a_record_that_times_out_costs_few_requests_that_do(bad: int, useful: int) -> None:
+    reader = Reader(of_ids(range(1, 301)), useful=useful)
+    failed = time_out(reader, [bad])
+    assert_all_but([bad], reader)
+    assert len(failed) < 8
+
+
+def test_records_that_time_out_end_a_list_that_the_next_sync_goes_on_with() -> None:
+    reader = Reader(of_ids(range(1, 301)))
+    ill = range(50, 100)
+    time_out(reader, ill)
+    done, came, missing = IdSet(), set[int](), set[int]()
+    syncs = 0
+    while done.gaps():
+        syncs += 1
+        assert syncs < 10
+        before = len(missing)
+        reader.clock.waited.clear()
+        try:
+            for page in reader.coupa_list().read(Pass(done=done)):
+                came |= {row["id"] for row in page.records}
+                missing |= set() if page.missing is None else {page.missing}
+                done = IdSet([*done, *([page.covers] if page.covers is not None else [])])
+        except AirbyteTracedException:
+            assert len(missing) > before
+        assert sum(reader.clock.waited) < 4 * 3_600
+    assert missing == set(ill)
+    assert came == reader.source.records.keys() - missing
+
+
 def test_a_record_of_the_next_range_ends_this_one_where_ids_alone_are_refused() -> None:
     source = with_ill([*range(1, 91), *range(101, 300)], [101], failure)
     source.refuses = ["fields"]
@@ -514,6 +561,46 @@ def test_a_missing_record_that_still_fails_stays_missing() -> None:
     source.before = before
     pages = Reader(source).pages(Pass(missing=frozenset({5})))
     assert not any(page.found is not None for page in pages)
+
+
+def test_a_missing_record_that_still_times_out_is_asked_for_once() -> None:
+    reader = Reader(of_ids([5]))
+    failed = time_out(reader, [5])
+    reader.pages(Pass(missing=frozenset({5}), done=IdSet([(0, END)])))
+    assert len(failed) == 1
+
+
+@pytest.mark.parametrize("status", ["403", "400"])
+def test_a_missing_record_that_is_refused_ends_no_list(status: str) -> None:
+    source = with_ill(range(1, 10), [5], STATUSES[status])
+    pages = Reader(source).pages(Pass(missing=frozenset({5}), done=IdSet([(0, 5)])))
+    assert [row["id"] for page in pages for row in page.records] == [6, 7, 8, 9]
+
+
+def test_a_list_whose_end_is_not_found_at_once_is_read_by_many() -> None:
+    source = of_ids(range(1, 2_001))
+    failed: list[Query] = []
+
+    def before(query: Query) -> None:
+        if query.get("dir") == "desc" and not failed:
+            failed.append(query)
+            raise failure()
+
+    source.before = before
+    assert sorted(Reader(source, useful=8).ids()) == sorted(source.records)
+    assert (
+        len(
+            {query.get("id[gt]") for query in source.queries}
+            - {str(n) for n in range(0, 2_001, 50)}
+        )
+        > 3
+    )
+
+
+def test_a_newest_record_that_cannot_be_had_is_no_obstacle_to_the_proof() -> None:
+    source = with_ill(range(1, 10), [9], failure)
+    Reader(source).pages(Pass(proves_filter=True, done=IdSet([(0, END)])))
+    assert any("updated_at[lt]" in query for query in source.queries)
 
 
 def test_a_list_that_always_fails_is_given_up_after_its_attempts() -> None:
