@@ -172,10 +172,13 @@ class NestedLists:
         for page in self._parent_pages(wanted, None):
             if page.load is not None:
                 page.load.release()
-            group = _Group(page.covers, len(page.records))
-            for record in page.records:
-                self._ask(_Parent(record["id"], IdRange(0), group))
-            if not page.records:
+            # a parent that cannot be had itself can have a list that can
+            ids = [record["id"] for record in page.records]
+            ids += [] if page.missing is None else [page.missing]
+            group = _Group(page.covers, len(ids))
+            for id_ in ids:
+                self._ask(_Parent(id_, IdRange(0), group))
+            if not ids:
                 yield Page(began=page.began, covers=page.covers)
             yield from self._questions.pages(lambda: None, until=LOOK_AHEAD)
         yield from self._questions.pages(lambda: None)

@@ -197,6 +197,18 @@ def test_one_list_is_passed_over_whatever_its_status_is(
     assert [page.missing for page in pages if page.missing is not None] == [ill]
 
 
+def test_a_parent_that_cannot_be_had_itself_keeps_its_list() -> None:
+    users = Users(dict.fromkeys(range(1, 121), 3))
+    users.users.refuses = ["fields"]
+
+    def before(query: Query) -> None:
+        if query.get("id") != "77" and any(row["id"] == 77 for row in users.users._page(query)):
+            raise failure()
+
+    users.users.before = before
+    assert users.rows() == users.all_rows
+
+
 def test_lists_that_are_all_refused_are_a_setting() -> None:
     users = Users(dict.fromkeys(range(1, 121), 3))
 
