@@ -243,6 +243,7 @@ class _Reading:
             on_failure=partial(self._on_failed_page, range_, variant),
             records=size,
             failures=range_.failures,
+            refused_tokens=range_.refused_tokens,
         )
 
     def _on_page(
@@ -404,7 +405,7 @@ class _Reading:
         """As `Requests.retry`, with as many records as the range has by now."""
         question = self._page_question(range_)
         pages = self._requests.retry(question, failure)
-        range_.failures = question.failures
+        range_.failures, range_.refused_tokens = question.failures, question.refused_tokens
         return pages
 
     def _do_without(

@@ -218,12 +218,15 @@ class Requests:
         began = self._clock.monotonic()
         try:
             response = connection.get(question.query, load, records=question.records)
-            self._breaker.answered()
             self._scheduler.observe(response.seconds)
             page = records_of(self._resource, response)
         except RequestFailedError:
             question.seconds = self._clock.monotonic() - began
             raise
+        except QueryRefusedError:
+            self._breaker.answered()
+            raise
+        self._breaker.answered()
         if self._shape is not None:
             page = list(map(self._shape, page))
         size = len(response.body)

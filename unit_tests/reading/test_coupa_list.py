@@ -10,9 +10,11 @@ from random import Random
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from source_coupa import errors
 from source_coupa.reading.bookmark import END, IdSet
 from source_coupa.reading.pages import Pass
 from source_coupa.reading.responses import QueryRefusedError
+from source_coupa.transport.connection import RequestFailedError
 
 from .fake_list import FakeList, Query, Reader, failure, of_ids, record
 
@@ -647,6 +649,20 @@ def test_a_setting_fails_at_once() -> None:
     # a page without records shows that no record is at fault
     assert len(source.queries) == 2
     assert reader.clock.waited == []
+
+
+def test_a_list_that_accepts_no_token_ends_after_some() -> None:
+    source = of_ids(range(1, 301))
+
+    def before(query: Query) -> None:
+        raise RequestFailedError(errors.config_error("401"), is_refused_token=True)
+
+    source.before = before
+    reader = Reader(source)
+    with pytest.raises(AirbyteTracedException, match="401"):
+        reader.pages()
+    assert len(source.queries) == 4
+    assert sum(reader.clock.waited) < 60
 
 
 def test_what_was_fine_and_fails_once_is_asked_for_again() -> None:
