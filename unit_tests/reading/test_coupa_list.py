@@ -335,6 +335,20 @@ def test_a_page_that_is_too_heavy_is_asked_for_in_smaller_parts() -> None:
     assert not any(page.missing is not None for page in pages)
 
 
+def test_a_small_page_with_a_record_that_is_hidden_ends_no_list_that_is_known() -> None:
+    source = of_ids(range(1, 301))
+    known = Reader(source).pages()[-1].short_page
+    source.hidden = [120]
+
+    def before(query: Query) -> None:
+        if "fields" not in query and len(source._page(query)) > 12:
+            raise failure()
+
+    source.before = before
+    came = Reader(source).ids(Pass(short_page=known))
+    assert came == [id_ for id_ in range(1, 301) if id_ != 120]
+
+
 @pytest.mark.parametrize("bad", [1, 50, 51, 77, 300])
 @pytest.mark.parametrize("useful", [1, 8])
 def test_a_record_that_cannot_be_had_is_named_and_passed_over(bad: int, useful: int) -> None:
