@@ -325,10 +325,10 @@ class NestedLists:
             return {}
         return {"order_by": "id", "dir": "desc" if descending else "asc"}
 
-    def _ask(self, parent: _Parent) -> None:
-        after = parent.position.after
+    def _ask(self, parent: _Parent, failures: int = 0) -> None:
+        after, size = parent.position.after, parent.position.size
         query = {
-            "limit": str(PAGE_SIZE),
+            "limit": str(size),
             **({"id[gt]": str(after)} if after else {}),
             **self._order(),
         }
@@ -337,8 +337,9 @@ class NestedLists:
                 query,
                 partial(self._on_rows, parent),
                 partial(self._on_failure, parent),
-                records=PAGE_SIZE,
+                records=size,
                 connection=self._connect(parent.id),
+                failures=failures,
             )
         )
 
@@ -347,12 +348,18 @@ class NestedLists:
             fetched.load.release()
             return self._look_for_parent(parent, None)
         self._answers += 1
-        position = parent.position
+        position, size = parent.position, parent.position.size
         rows = checked(self._path, fetched.records, position.after or None)
+        if not rows and size < PAGE_SIZE:
+            # few rows are soon all hidden
+            fetched.load.release()
+            position.size, position.hidden = PAGE_SIZE, position.after
+            self._ask(parent)
+            return ()
         if rows:
             self._questions.record_bytes = fetched.size // len(rows)
-        self._lengths.note(position, len(rows), PAGE_SIZE)
-        is_last = self._lengths.is_last(len(rows), PAGE_SIZE)
+        self._lengths.note(position, len(rows), size)
+        is_last = self._lengths.is_last(len(rows), size)
         if rows:
             position.advance(rows)
         if not is_last:
@@ -407,6 +414,12 @@ class NestedLists:
                 or (self._answers and not ill.is_final and question.failures >= 2 * ENOUGH_ALONE)
             )
         ):
+            position = parent.position
+            if position.size > 1 and position.hidden != position.after:
+                # its rows may be too heavy for a page
+                position.shrink(1)
+                self._ask(parent, ENOUGH_ALONE - 1)
+                return ()
             return self._look_for_parent(parent, ill)
         return self._questions.retry(question, failure)
 

@@ -197,6 +197,25 @@ def test_one_list_is_passed_over_whatever_its_status_is(
     assert [page.missing for page in pages if page.missing is not None] == [ill]
 
 
+@pytest.mark.parametrize("hidden_every", [0, 2, 3, 7])
+def test_rows_that_are_too_heavy_for_one_page_come_in_smaller_ones_or_are_named(
+    hidden_every: int,
+) -> None:
+    users = Users({**dict.fromkeys(range(1, 121), 3), 77: 90, 78: 11}, hidden_every=hidden_every)
+
+    def before(id_: int, query: Query) -> None:
+        assert len(users.lists[77].queries) < 200
+        if id_ in (77, 78) and len(users.lists[id_]._page(query)) > 10:
+            raise failure()
+
+    users.before = before
+    pages = users.pages()
+    missing = {page.missing for page in pages if page.missing is not None}
+    found = {(row["user_id"], row["id"]) for page in pages for row in page.records}
+    assert {row for row in users.all_rows if row[0] not in missing} <= found
+    assert missing <= ({77, 78} if hidden_every else set())
+
+
 def test_a_parent_that_cannot_be_had_itself_keeps_its_list() -> None:
     users = Users(dict.fromkeys(range(1, 121), 3))
     users.users.refuses = ["fields"]
