@@ -188,6 +188,8 @@ class _Reading:
         """Asks for everything once more, and for nothing that is under way."""
         self._requests.drop()
         self._missing = len(self._wanted.missing)
+        # its request may have been among them
+        self._proof.is_wanted = self._wanted.proves_filter and self._wanted.checks_times
         self._begin()
         return [Page(began=self._requests.began, starts_over=True)]
 

@@ -185,6 +185,27 @@ def test_a_filter_that_an_earlier_sync_could_not_prove_is_proved(
     assert Reader(source).ids(Pass(proves_filter=True, done=IdSet(done))) == []
 
 
+def test_a_proof_that_a_new_start_forgets_is_asked_for_again() -> None:
+    source = of_ids(range(1, 10), updated_at="2026-03-01T00:00:00Z")
+    source.zone = 2
+    proofs: list[Query] = []
+    refused: list[Query] = []
+
+    def before(query: Query) -> None:
+        if "updated_at[blank]" in query:
+            if not proofs:
+                raise failure()
+            refused.append(query)
+        elif "id" in query and not refused:
+            proofs.append(query)
+            raise failure()
+
+    source.before = before
+    source.refuses = ["updated_at[blank]"]
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(since=SINCE, asks_for_nulls=True, proves_filter=True))
+
+
 def test_the_filter_is_proved_by_one_request() -> None:
     source = of_ids(range(1, 201), updated_at="2026-01-01T00:00:00.700+00:00")
     Reader(source).pages(Pass(proves_filter=True))
