@@ -224,6 +224,15 @@ def trimmed(resource: str, field: str) -> AirbyteTracedException:
     )
 
 
+def odd_row_id(resource: str, path: str, place: str) -> AirbyteTracedException:
+    """For rows of child tables: an id of another kind makes no key that destinations can keep."""
+    return system_error(
+        f"Coupa sent an object in {path} of /api/{resource} whose id is no whole number: the "
+        "stream was stopped.",
+        place,
+    )
+
+
 def out_of_order(resource: str) -> AirbyteTracedException:
     return system_error(
         f"Coupa does not list /api/{resource} in order of id, and records could be missed: the "
