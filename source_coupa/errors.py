@@ -374,6 +374,14 @@ def too_many_gone(resource: str, known: int, absent: int) -> AirbyteTracedExcept
     )
 
 
+def hidden(resource: str, after: int) -> AirbyteTracedException:
+    return config_error(
+        f"Coupa sends no records of /api/{resource} for many pages above id {after}, although there "
+        "are some: it seems to hide records from the user of the OAuth client. The stream was "
+        "stopped, because records could be missed. Give that user access to all content groups."
+    )
+
+
 def left_out(resource: str) -> AirbyteTracedException:
     """For a record whose id alone comes."""
     return system_error(f"Coupa leaves it out of pages of /api/{resource}, and lists its id.")

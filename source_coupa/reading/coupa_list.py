@@ -59,6 +59,9 @@ MOST_LOST = 2 * 3_600.0
 """Seconds that all failures of a list take, before the next record that cannot be had ends it: the
 next sync goes on behind those that were passed over."""
 
+MOST_HIDDEN = 10_000
+"""Records in a row that an instance hides after it has counted them, until the list is given up."""
+
 TARGET_BYTES = 4_000_000
 """Of a page; fewer of larger records are asked for at once."""
 
@@ -151,6 +154,7 @@ class _Reading:
         self._new = 0
         self._missing = len(wanted.missing)
         self._lost = 0.0
+        self._highest = 0
 
     def pages(self) -> Iterator[Page]:
         """See `CoupaList.read`."""
@@ -261,6 +265,8 @@ class _Reading:
         page = checked(self._resource, records, range_.after or None)
         if page:
             self._requests.record_bytes = fetched.size // len(fetched.records)
+            if range_.is_of_all:
+                self._highest = max(self._highest, page[-1]["id"])
         if range_.is_of_all and not self._has_pages:
             self._has_pages = True
             for waiting in self._waiting:
@@ -268,6 +274,10 @@ class _Reading:
         if not page and size < PAGE_SIZE:
             fetched.load.release()
             self._confirm_end(range_)
+            return
+        if not page and self._wants_proof_of_end(range_):
+            fetched.load.release()
+            self._look_above(range_)
             return
         if range_.nulls is not None:
             yield from self._on_nulls(range_, size, page, fetched)
@@ -326,7 +336,78 @@ class _Reading:
             self._ask_for_page(range_)
             covers = (after, range_.after) if range_.is_of_all else None
             return [Page(began=self._requests.began, covers=covers)]
+        if self._wants_proof_of_end(range_):
+            self._look_above(range_)
+            return ()
         return self._end(range_)
+
+    def _wants_proof_of_end(self, range_: IdRange) -> bool:
+        """Whether an empty page of a range may be one whose records are all hidden."""
+        if not range_.is_of_all or not self._capabilities.takes_order_by:
+            return False
+        end = self._division.end
+        if range_.after < max(self._highest, end or 0) or self._lengths.go_on:
+            return True
+        # an update that finds nothing costs one request
+        is_whole = range_.after or self._wanted.since is None
+        return bool(end is None and range_.until == END and is_whole)
+
+    def _look_above(self, range_: IdRange) -> None:
+        """Asks from the other side: if records come, a whole page of others is hidden."""
+        query = {**self._page_query(range_, PAGE_SIZE), **self._order(descending=True)}
+
+        def on_failure(question: Question, failure: Exception) -> Iterable[Page]:
+            if isinstance(failure, QueryRefusedError):
+                return self._end(range_)
+            return self._requests.retry(question, failure)
+
+        self._requests.ask(
+            Question(
+                {**query, **self._id_alone()},
+                partial(self._on_above, range_),
+                on_failure,
+                records=PAGE_SIZE,
+            )
+        )
+
+    def _on_above(self, range_: IdRange, fetched: Fetched) -> Iterable[Page]:
+        fetched.load.release()
+        if not fetched.records:
+            return self._end(range_)
+        self._ask_behind_hidden(range_, PAGE_SIZE)
+        return ()
+
+    def _ask_behind_hidden(self, range_: IdRange, offset: int) -> None:
+        """Asks for the first record behind so many that are hidden, but count."""
+        query = {**self._page_query(range_, PAGE_SIZE), **self._id_alone(), "offset": str(offset)}
+        self._requests.ask(
+            Question(
+                query,
+                partial(self._on_behind_hidden, range_, offset),
+                self._requests.retry,
+                records=PAGE_SIZE,
+            )
+        )
+
+    def _on_behind_hidden(self, range_: IdRange, offset: int, fetched: Fetched) -> Iterable[Page]:
+        """
+        Raises:
+            AirbyteTracedException: if there is none within a reasonable distance.
+        """
+        fetched.load.release()
+        page = checked(self._resource, fetched.records, range_.after or None)
+        if not page:
+            if offset >= MOST_HIDDEN:
+                raise errors.hidden(self._resource, range_.after)
+            self._ask_behind_hidden(range_, offset + PAGE_SIZE)
+            return ()
+        after = range_.after
+        range_.after = min(page[0]["id"] - 1, range_.until)
+        if range_.after == range_.until:
+            range_.after = after
+            return self._end(range_)
+        self._ask_for_page(range_)
+        return [Page(began=self._requests.began, covers=(after, range_.after))]
 
     def _end(self, range_: IdRange) -> Iterable[Page]:
         """Nothing is left of a range."""

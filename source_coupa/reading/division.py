@@ -56,6 +56,11 @@ class Division:
         self._wants_ranks = True
 
     @property
+    def end(self) -> int | None:
+        """The highest id of the list, as far as it was asked for."""
+        return self._end
+
+    @property
     def left(self) -> int | None:
         """About how many records are still to be read; None while the end is not known."""
         if self._end is None:

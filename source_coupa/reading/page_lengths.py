@@ -12,6 +12,9 @@ class PageLengths:
     So a list ends at an empty page, or at one that is at most half as long as others of this list,
     where an earlier sync has seen these, and none that was shorter than them and not the last.
 
+    Attributes:
+        go_on: whether a page that was shorter than others was not the last.
+
     Args:
         known: one less than the longest page that an earlier sync has seen; None where short pages
             end nothing.
@@ -22,7 +25,7 @@ class PageLengths:
         self._known = known
         self._learns = learns
         self._longest = 0
-        self._goes_on = False
+        self.go_on = False
 
     def is_last(self, length: int, size: int) -> bool:
         """Whether a page of `length` records, of which `size` were asked for, is the last one."""
@@ -32,19 +35,19 @@ class PageLengths:
             # half of few records is soon hidden
             return False
         known = self.short_page if self._learns else self._known
-        return length < size and known is not None and 2 * length <= known + 1 and not self._goes_on
+        return length < size and known is not None and 2 * length <= known + 1 and not self.go_on
 
     def note(self, range_: IdRange, length: int, size: int) -> None:
         """Takes note of a page and of the one before it in the same range."""
         before = range_.last_length
         if before and length and before < min(range_.last_size, self._longest):
-            self._goes_on = True
+            self.go_on = True
         range_.last_length, range_.last_size = length, size
         self._longest = max(self._longest, length)
 
     @property
     def short_page(self) -> int | None:
         """What a later sync may rely on; None if nothing."""
-        if self._goes_on:
+        if self.go_on:
             return None
         return max(self._known or 0, self._longest - 1) or None

@@ -74,10 +74,20 @@ def test_the_pages_of_a_pass_cover_all_ids() -> None:
     assert pages[-1].is_last
 
 
-def test_a_first_pass_ends_at_an_empty_page() -> None:
+def test_a_first_pass_ends_at_an_empty_page_from_both_sides() -> None:
     source = of_ids(range(1, 31))
     Reader(source).pages()
-    assert [query.get("id[gt]") for query in source.queries] == [None, "30"]
+    assert [(query.get("id[gt]"), query["dir"]) for query in source.queries] == [
+        (None, "asc"),
+        ("30", "asc"),
+        ("30", "desc"),
+    ]
+
+
+def test_an_update_that_finds_nothing_costs_one_request() -> None:
+    source = of_ids([])
+    Reader(source).pages(Pass(since=SINCE))
+    assert len(source.queries) == 1
 
 
 def test_a_short_page_ends_a_list_that_is_known() -> None:
@@ -120,6 +130,38 @@ def test_records_that_are_hidden_after_counting_end_no_list() -> None:
     assert [row["id"] for page in pages for row in page.records] == shown
     known = pages[-1].short_page
     assert Reader(source).ids(Pass(short_page=known)) == shown
+
+
+@pytest.mark.parametrize("useful", [1, 8])
+@pytest.mark.parametrize("first", [101, 110])
+@pytest.mark.parametrize("count", [50, 73, 150])
+def test_whole_pages_that_are_hidden_end_no_list(useful: int, first: int, count: int) -> None:
+    source = of_ids(range(1, 601))
+    source.hidden = range(first, first + count)
+    shown = sorted(source.records.keys() - set(source.hidden))
+    assert sorted(Reader(source, useful=useful).ids()) == shown
+
+
+def test_the_last_record_may_be_deleted_while_a_list_is_read() -> None:
+    source = of_ids(range(1, 301))
+
+    def before(query: Query) -> None:
+        if query.get("id[gt]") and query.get("dir") == "asc":
+            source.records.pop(300, None)
+
+    source.before = before
+    assert sorted(Reader(source, useful=8).ids()) == [*range(1, 300)]
+
+
+def test_a_list_whose_rest_seems_to_be_hidden_is_given_up() -> None:
+    class Hiding(FakeList):
+        def _page(self, query: Query) -> list[dict[str, object]]:
+            page = super()._page(query)
+            return [] if query.get("dir") == "asc" and query.get("id[gt]") == "100" else page
+
+    source = Hiding({id_: record(id_) for id_ in range(1, 301)})
+    with pytest.raises(AirbyteTracedException, match="above id 100"):
+        Reader(source).pages()
 
 
 @pytest.mark.parametrize("ids", [[3, 2, 1], [1, 1], [0, -1]])
@@ -274,7 +316,7 @@ def test_a_request_limit_pauses_pages_when_a_small_request_meets_it() -> None:
     source = of_ids(range(1, 301))
 
     def limit(query: Query) -> None:
-        if query.get("dir") == "desc":
+        if query.get("dir") == "desc" and 30 not in reader.clock.waited:
             raise failure(is_limit=True, wait=30.0)
 
     source.before = limit
