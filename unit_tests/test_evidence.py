@@ -36,7 +36,7 @@ NOT_READ: Mapping[tuple[str, str], str] = {
     ("InvoiceHeader", "requester_name"): "can only be written",
     ("Pcard", "cvv"): "a secret",
     ("DelegateApproval", "delegates"): "would go on without end",
-    ("InventoryOrganization", "warehouses"): "set-up data of its own",
+    ("InventoryOrganization", "warehouses"): "setup data of its own",
     ("RemitToAddress", "order_header_confirmations"): "a slip of the page",
 }
 """Documented fields that no schema declares, and why."""

@@ -140,11 +140,13 @@ def _diagram(streams: Sequence[str]) -> str:
     found = [join for join in joins() if {join.stream, join.target} <= {*streams}]
     lines = ["```mermaid", "erDiagram"]
     for name in streams:
-        keys = [f"    integer {key} PK" for key in _BY_NAME[name].primary_key]
-        own = dict.fromkeys(join.column for join in found if join.stream == name)
         # Mermaid allows no dots in the names of attributes
-        named = [f"    integer {column.replace('.', '_')} FK" for column in own]
-        lines += [f"  {name} {{", *keys, *named, "  }"]
+        own = {join.column.replace(".", "_") for join in found if join.stream == name}
+        marks = {key: ["PK"] for key in _BY_NAME[name].primary_key}
+        for column in sorted(own):
+            marks.setdefault(column, []).append("FK")
+        columns = [f"    integer {column} {', '.join(mark)}" for column, mark in marks.items()]
+        lines += [f"  {name} {{", *columns, "  }"]
     lines += [f'  {join.target} ||--o{{ {join.stream} : "{join.column}"' for join in found]
     return "\n".join([*lines, "```"]) + "\n"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -158,6 +159,18 @@ def check_generated_sections(pages: Pages) -> list[str]:
         f"{path.name}: run python -m integration_tests.reference"
         for path, sections in page.SECTIONS.items()
         if written[path] != page.renewed(written[path], sections)
+    ]
+
+
+def check_diagrams(pages: Pages) -> list[str]:
+    """A diagram shows each column of a table once, with all of its marks."""
+    return [
+        f"{name} shows {column} twice"
+        for name, columns in re.findall(
+            r"^  (\w+) \{\n(.*?)^  \}$", pages.beside("data-model"), re.M | re.S
+        )
+        for column, count in Counter(re.findall(r"integer (\w+)", columns)).items()
+        if count > 1
     ]
 
 
@@ -413,6 +426,10 @@ CHECKS: tuple[Check[Pages], ...] = (
         (_STREAMS, "`/api/expense_reports`", "`/api/expenses`"),
         (DOCS, "| records per second of one long list | ", "| records per second | 9"),
         ("README.md", "| source-coupa | ", "| source-coupa | 9"),
+    ),
+    Check(
+        check_diagrams,
+        (f"{BESIDE}/data-model.md", " PK, FK\n", " PK\n    integer invoice_id FK\n"),
     ),
     Check(
         check_columns_are_described,
