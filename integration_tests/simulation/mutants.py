@@ -311,7 +311,7 @@ MUTANTS: Mapping[str, Mutant] = {
         lambda s: _is_incremental(s) and _some(s) and _is_edited(s) and _is_calm(s),
     ),
     "the connector's own clock": Mutant(
-        "when a pass began is told by Coupa's clock",
+        "when a pass began goes by Coupa's clock",
         _changing(HttpConnection, "_moment", _by_its_own_clock),
         lambda s: (
             _is_incremental(s) and s.clock_ahead > 0 and _is_edited(s) and _is_calm(s) and _some(s)

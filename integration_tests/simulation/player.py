@@ -68,9 +68,9 @@ class Sync:
         """The streams that reported a status."""
         found = set()
         for message in self.messages:
-            told = message.get("trace", {}).get("stream_status") or {}
-            if told.get("status") == status:
-                found.add(told["stream_descriptor"]["name"])
+            ended = message.get("trace", {}).get("stream_status") or {}
+            if ended.get("status") == status:
+                found.add(ended["stream_descriptor"]["name"])
         return found
 
 
@@ -194,7 +194,7 @@ class _Player:
             counts["failed syncs"] += 1
             sentences = [error["message"] for error in sync.errors]
             for error in sync.errors:
-                counts[f"told as {error['failure_type']}"] += 1
+                counts[f"reported as {error['failure_type']}"] += 1
             if not sentences:
                 broken.append("a sync failed silently")
             if any(error["failure_type"] not in _KINDS for error in sync.errors):

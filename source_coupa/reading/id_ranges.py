@@ -35,7 +35,7 @@ class IdRange:
         failed_size: the smallest size at which a page failed; None if none did.
         pages_since: pages that came since then.
         failures: of the next page, one after another.
-        is_ill: whether the next page fails while other requests are answered.
+        is_ill: whether the next page fails while other requests get responses.
         read: records so far.
         last_length: records of the last page, whatever range they belong to.
         last_size: how many that page could have had.

@@ -63,7 +63,7 @@ class _Parent:
     Attributes:
         position: where in the list the reading is.
         group: those it came with.
-        answers_before: lists that had answered before this one failed first.
+        answers_before: lists that had responded before this one failed first.
         inside: its rows as they came inside of it, for a list that is read to compare them; None
             for one whose rows are wanted.
         own: its rows so far, where they are compared.

@@ -1,4 +1,4 @@
-"""A state that is not one of this connector is refused in one sentence, before any request.
+"""A state that is not one of this connector is refused in one message, before any request.
 
 Whatever else a state holds, the sync brings the right records: those since its time, or all.
 """
@@ -79,7 +79,7 @@ BROKEN_PASSES: list[Any] = [
     {**PASS, "newest": "x"},
 ]
 
-STARTS_ANEW: dict[str, Any] = {
+STARTS_OVER: dict[str, Any] = {
     "nothing": None,
     "an empty list": [],
     "an empty object": {},
@@ -154,7 +154,7 @@ def test_a_corrupt_file_is_refused_before_any_request(
     assert_refused(run, sandbox, f"The file {tmp_path / 'state.json'} is not valid JSON")
 
 
-@pytest.mark.parametrize("state", STARTS_ANEW.values(), ids=STARTS_ANEW)
+@pytest.mark.parametrize("state", STARTS_OVER.values(), ids=STARTS_OVER)
 def test_a_state_that_promises_nothing_starts_again(
     sandbox: Sandbox, tmp_path: Path, state: Any
 ) -> None:

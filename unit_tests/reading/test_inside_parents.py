@@ -48,7 +48,7 @@ class Invoices:
     Attributes:
         lengths: of the lists, by the invoice's id.
         inside: what an invoice holds, made of its id, the fields that are asked for and its rows.
-        before: called with an invoice's id before its own list is answered.
+        before: called with an invoice's id before the response for its own list.
         asked: the invoices whose own lists were asked for.
         came: all pages.
     """
@@ -182,8 +182,8 @@ def test_lists_that_are_not_the_same_inside_are_read_by_themselves(
     invoices = Invoices(some(300), inside=inside)
     assert invoices.rows() == invoices.all_rows
     assert invoices.one_by_one
-    told = [r.message for r in caplog.records if "each list costs a request" in r.message]
-    assert len(told) == 1
+    reported = [r.message for r in caplog.records if "each list costs a request" in r.message]
+    assert len(reported) == 1
     assert not any(page.starts_over for page in Invoices(some(300), inside=inside).pages())
 
 

@@ -31,7 +31,7 @@ class Users:
     Attributes:
         lengths: of the lists, by the user's id.
         cap: the largest page of addresses.
-        before: called with the user's id and each query before it is answered.
+        before: called with the user's id and each query before its response.
         asked: the users whose lists were asked for, in order.
     """
 

@@ -118,7 +118,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
 
 
-def test_a_filter_that_is_ignored_is_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_filter_that_is_ignored_proves_nothing(caplog: pytest.LogCaptureFixture) -> None:
     source = fake(*(holder(id_, OLD, NEW if id_ == 9 else OLD) for id_ in range(1, 301)))
     source.ignores = [LINES]
     pages = Reader(source).pages(wanted())
