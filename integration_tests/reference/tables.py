@@ -56,8 +56,11 @@ def scope_table() -> str:
 
 def needs(stream: StreamRow) -> str:
     """The scopes of a stream in words, each as code."""
-    sets = filter(None, (stream.scopes, stream.parent_scopes))
-    return " and ".join(" or ".join(map(_code, scopes)) for scopes in sets)
+    sets = [scopes for scopes in (stream.scopes, stream.parent_scopes) if scopes]
+    words = [" or ".join(map(_code, scopes)) for scopes in sets]
+    if len(sets) == 1:
+        return words[0]
+    return " and ".join(f"({each})" if " or " in each else each for each in words)
 
 
 def anchor(title: str) -> str:

@@ -442,7 +442,7 @@ class _Reading:
         if self._missing > MOST_MISSING:
             raise error
         logger.warning(
-            f"{self._resource}: record {id_} cannot be had and is passed over for now. "
+            f"{self._resource}: record {id_} cannot be read and is passed over for now. "
             f"{error.message}"
         )
         covers = (range_.after, id_) if range_.is_of_all else None
@@ -469,7 +469,7 @@ class _Reading:
     def _on_still_missing(self, id_: int, question: Question, failure: Exception) -> Iterable[Page]:
         if question.failures + 1 < ENOUGH_ALONE:
             return self._requests.retry(question, failure)
-        logger.info(f"{self._resource}: record {id_} still cannot be had.")
+        logger.info(f"{self._resource}: record {id_} still cannot be read.")
         return ()
 
     # --- Records without an update time ---

@@ -150,7 +150,7 @@ class NestedLists:
                 if not done.gaps():
                     return
                 logger.info(
-                    f"{self._path}: going on with a request for each, too many cannot be had "
+                    f"{self._path}: continuing with a request for each, too many cannot be read "
                     "inside of their parents."
                 )
         self._ask_for_missing(wanted)
@@ -425,7 +425,7 @@ class NestedLists:
         if self._missing > MOST_MISSING:
             raise failure.error
         logger.warning(
-            f"{self._stream}: the list below {parent.id} cannot be had and is passed over for "
+            f"{self._stream}: the list below {parent.id} cannot be read and is passed over for "
             f"now. {failure.error.message}"
         )
         return [self._page(parent, [], is_last=True, missing=parent.id)]
