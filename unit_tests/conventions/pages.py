@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 from jsonschema import Draft7Validator
@@ -148,16 +149,24 @@ def section(text: str, header: str) -> str:
 
 
 def tables(text: str) -> Iterator[list[dict[str, str]]]:
-    """The rows of each table, by column; backticks left out, and what follows a line break."""
+    """The rows of each table, by column; backticks left out. What follows a line break is left out
+    too, unless the head of the column has a line break as well."""
     for block in re.findall(r"(?:^ *\|.*\n)+", text, re.M):
         heads, _, *rows = (
             [
-                cell.partition("<br/>")[0].strip().replace("`", "")
+                [part.strip() for part in cell.replace("`", "").split("<br/>")]
                 for cell in line.strip().strip("|").split("|")
             ]
             for line in block.splitlines()
         )
-        yield [dict(zip(heads, row, strict=True)) for row in rows]
+        yield [
+            {
+                name: part
+                for names, parts in zip(heads, row, strict=True)
+                for name, part in zip_longest(names, parts[: len(names)], fillvalue="")
+            }
+            for row in rows
+        ]
 
 
 def table(text: str, *columns: str) -> list[dict[str, str]]:
@@ -380,6 +389,28 @@ def check_sizes(pages: Pages) -> list[str]:
     return problems
 
 
+_PAGE_WIDTH, _CODE_WIDTH, _CELL_PADDING = 880, 8.2, 38
+"""Pixels: of a page, of a character of code, and of a cell beside its text."""
+
+
+def check_tables_fit_the_page(pages: Pages) -> list[str]:
+    """No table of the pages for users is wider than a page: names in code do not break."""
+    problems = []
+    for name, text in pages.texts.items():
+        if not name.startswith(DOCS.removesuffix(".md")):
+            continue
+        for block in re.findall(r"(?:^ *\|.*\n)+", re.sub(r"\]\([^)]*\)", "", text), re.M):
+            rows = [line.strip().strip("|").split("|") for line in block.splitlines()]
+            columns = map(" ".join, zip(*rows, strict=True))
+            longest = [max(map(len, _WORDS.split(column))) for column in columns]
+            width = sum(longest) * _CODE_WIDTH + len(longest) * _CELL_PADDING
+            if width > _PAGE_WIDTH:
+                problems.append(f"{name}: a table of {width:.0f} pixels, {block[:60]!r}")
+    return problems
+
+
+_WORDS = re.compile(r"<br/>|[\s`*]+")
+
 _ODD = (
     r"\banew\b",
     r"\bmend(?:s|ed|ing)?\b",
@@ -468,7 +499,9 @@ CHECKS: tuple[Check[Pages], ...] = (
         check_columns_are_described,
         (f"{BESIDE}/columns.md", "Name for signing in.", ""),
     ),
-    Check(check_scopes_are_named, (_STREAMS, "| `core.catalog.read` or `core.item.read` |", "| |")),
+    Check(
+        check_scopes_are_named, (_STREAMS, "<br/>`core.catalog.read` or `core.item.read` |", " |")
+    ),
     Check(check_scopes_exist, (DOCS, "`core.contract.read`", "`core.contracts.read`")),
     Check(check_lists_that_are_not_read, (_STREAMS, "| `/api/roles` |", "| `/api/users` |")),
     Check(check_streams_that_differ, (_STREAMS, "| `budget_lines` | in full |", "| | in full |")),
@@ -488,6 +521,10 @@ CHECKS: tuple[Check[Pages], ...] = (
         check_sizes,
         ("AGENTS.md", "\n## ", "\nA line that says nothing." * 99 + "\n## "),
         ("README.md", "\n## In other places\n", "\n" * 99 + "\n## In other places\n"),
+    ),
+    Check(
+        check_tables_fit_the_page,
+        (_STREAMS, "expense reports with", "_".join(["expense_reports"] * 6)),
     ),
     Check(check_language, (DOCS, "Two steps:", "Two steps are told:")),
     Check(check_language_of_code, (CODE, "instead of", "in place of")),
