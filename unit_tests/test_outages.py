@@ -39,7 +39,7 @@ def test_a_host_that_is_down_is_found_out_once(
     with Sandbox(ROWS, dialect=UNLIMITED, clock=present) as sandbox:
         sandbox.faults.add(fault)
         output = run_read(sandbox, start_date=START, num_workers=WORKERS)
-        # for each list: records with and without an update time, and whether one alone can be had
+        # for each list: records with and without an update time, and whether one alone can be read
         for resource in ROWS:
             assert len(sandbox.requests_for(resource)) <= 4 * ATTEMPTS
         reported = failures(output)

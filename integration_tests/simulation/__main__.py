@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 1 if a promise was broken."""
     parser = argparse.ArgumentParser(
         prog="bin/soak",
-        description="Plays random chains of syncs against the sandbox, with faults, edits and kills, "
-        "and prints a report. Ends with exit code 1 if a promise was broken.",
+        description="Plays random chains of syncs against the sandbox, with faults, edits and "
+        "kills, and prints a report. Ends with exit code 1 if a promise was broken.",
     )
     parser.add_argument("--scenarios", type=int, default=1_000, help="how many (default 1000)")
     parser.add_argument(

@@ -61,7 +61,7 @@ class IllRecords:
     Attributes:
         fault: what comes instead of a page that holds too many of them.
         places: which rows, as shares of the list, in order of id.
-        bearable: how many of them a page may hold. None are borne by a page that cannot be had
+        bearable: how many of them a page may hold. None are borne by a page that cannot be read
             whatever its size.
     """
 

@@ -47,7 +47,7 @@ ENOUGH_REFUSALS = 2
 """Refusals of the question for changed rows, until it is given up: one may be a blip."""
 
 MOST_MISSING = 1_000
-"""Records of a list that cannot be had, before the list is given up: that is no record's fault."""
+"""Records of a list that cannot be read, before the list is given up: that is no record's fault."""
 
 TARGET_BYTES = 4_000_000
 """Of a page; fewer of larger records are asked for at once."""

@@ -34,7 +34,7 @@ MOST_COMPARISONS = 3
 """Of one list, which may be edited between one reading and the other."""
 
 MOST_ALONE = 100
-"""Parents that cannot be had together with their lists, before all lists are read by themselves."""
+"""Parents that cannot be read with their lists, before all lists are read by themselves."""
 
 logger = logging.getLogger("airbyte")
 
@@ -183,7 +183,7 @@ class NestedLists:
     # --- Lists inside of their parents ---
 
     def _read_inside(self, inside: InsideParents, wanted: Pass) -> Iterator[Page]:
-        """Yields the rows inside of all parents, until too many cannot be had in this way.
+        """Yields the rows inside of all parents, until too many cannot be read in this way.
 
         Raises:
             _DifferentError: if they are not those that the lists hold by themselves.
@@ -400,7 +400,7 @@ class NestedLists:
     def _look_for_parent(
         self, parent: _Parent, failure: RequestFailedError | None
     ) -> Iterable[Page]:
-        """Asks whether a parent is still there whose list is not found, or cannot be had."""
+        """Asks whether a parent is still there whose list is not found, or cannot be read."""
         self._questions.ask(
             Question(
                 {"id": str(parent.id), "limit": "1", **IDS_ALONE},

@@ -241,7 +241,7 @@ def test_lists_do_not_mix() -> None:
     assert sync.statuses("invoices")[-1] == "INCOMPLETE"
 
 
-# --- Records that cannot be had ---
+# --- Records that cannot be read ---
 
 
 def test_records_that_cannot_be_had_are_named_and_kept_in_the_state() -> None:
