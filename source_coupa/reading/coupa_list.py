@@ -41,7 +41,7 @@ from source_coupa.transport.retry_after import LONGEST_WAIT
 logger = logging.getLogger("airbyte")
 
 ENOUGH_ALONE = 3
-"""Attempts for a page of one record, until its id is asked for to go on behind it."""
+"""Attempts for a page of one record, until its id is asked for to continue after it."""
 
 ENOUGH_REFUSALS = 2
 """Refusals of the question for changed rows, until it is given up: one may be a blip."""

@@ -96,7 +96,7 @@ class IdRange:
         self.size = max(self.size // 2, 1)
 
     def pass_over(self, id_: int) -> None:
-        """Goes on behind a record that cannot be read."""
+        """Continues after a record that cannot be read."""
         self.after = id_
         self.failures = 0
         self.is_ill = False

@@ -419,6 +419,8 @@ _ODD = (
     r"\b(?:is|are|was|were|be) told\b",
     r"\btells? (?:of|that|which|whether)\b",
     r"\bstruck out\b",
+    r"\bbe had\b",
+    r"\bg(?:o|oes|oing) on behind\b",
     r"\bsentence that says\b",
     r"\banswer(?:s|ed|ing)?\b",
 )
