@@ -248,7 +248,7 @@ def test_a_parent_that_cannot_be_printed_is_asked_for_its_list_alone(waits: Wait
         assert len(lists_asked(sandbox)) < 100
 
 
-def test_a_list_that_cannot_be_had_at_all_is_named_and_asked_for_again(waits: Waits) -> None:
+def test_a_list_that_cannot_be_read_at_all_is_named_and_asked_for_again(waits: Waits) -> None:
     with users(300, 600) as sandbox:
         table = sandbox.tables[ADDRESSES]
         poison = table.owners[table.ids()[0]]

@@ -184,7 +184,7 @@ def test_a_pass_that_cannot_be_read_is_refused(sandbox: Sandbox, tmp_path: Path,
     assert_refused(read(sandbox, tmp_path, json.dumps(state)), sandbox, STREAM)
 
 
-def test_a_pass_goes_on_behind_what_was_sent(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_pass_continues_after_what_was_sent(sandbox: Sandbox, tmp_path: Path) -> None:
     ids = sorted(ids_since(sandbox, START))
     middle = len(ids) // 2
     under_way = {"began": CURSOR, "since": START, "done": [[0, ids[middle]]], "newest": None}

@@ -332,7 +332,7 @@ def test_a_page_that_is_too_heavy_is_asked_for_in_smaller_parts() -> None:
 
 @pytest.mark.parametrize("bad", [1, 50, 51, 77, 300])
 @pytest.mark.parametrize("useful", [1, 8])
-def test_a_record_that_cannot_be_had_is_named_and_passed_over(bad: int, useful: int) -> None:
+def test_a_record_that_cannot_be_read_is_named_and_passed_over(bad: int, useful: int) -> None:
     source = of_ids(range(1, 301))
 
     def before(query: Query) -> None:
@@ -376,7 +376,7 @@ def test_a_small_page_whose_records_are_hidden_is_no_end(updated_at: str | None)
     assert sorted(came) == [*range(1, 59), *range(70, 301)]
 
 
-def test_a_record_of_the_next_range_that_cannot_be_had_ends_this_one() -> None:
+def test_a_record_of_the_next_range_that_cannot_be_read_ends_this_one() -> None:
     source = of_ids([*range(1, 91), *range(101, 300)])
 
     def before(query: Query) -> None:

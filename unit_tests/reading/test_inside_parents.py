@@ -341,7 +341,7 @@ def test_a_parent_that_vanishes_between_both_readings_proves_nothing() -> None:
     assert not invoices.one_by_one
 
 
-def test_a_parent_that_cannot_be_had_with_its_list_is_asked_for_that_list() -> None:
+def test_a_parent_that_cannot_be_read_with_its_list_is_asked_for_that_list() -> None:
     invoices = Invoices(some(500))
 
     def fail(query: Query) -> None:
@@ -358,7 +358,7 @@ def test_a_parent_that_cannot_be_had_with_its_list_is_asked_for_that_list() -> N
     assert not invoices.one_by_one
 
 
-def test_a_list_that_cannot_be_had_in_either_way_is_named() -> None:
+def test_a_list_that_cannot_be_read_in_either_way_is_named() -> None:
     invoices = Invoices(some(500))
 
     def fail(query: Query) -> None:
@@ -387,7 +387,7 @@ def test_a_missing_list_is_found_by_itself_alone() -> None:
     assert [row["id"] for row in found.records] == [99_001]
 
 
-def test_many_parents_that_cannot_be_had_with_their_lists_end_that() -> None:
+def test_many_parents_that_cannot_be_read_with_their_lists_end_that() -> None:
     invoices = Invoices(some(1_000))
 
     def fail(query: Query) -> None:
@@ -423,7 +423,7 @@ def test_parents_count_as_read_once_their_proofs_came() -> None:
     assert not [id_ for id_ in waiting if id_ in done]
 
 
-def test_a_pass_goes_on_behind_the_parents_that_were_read() -> None:
+def test_a_pass_continues_after_the_parents_that_were_read() -> None:
     invoices = Invoices(some(600))
     done = IdSet([(0, 100), (150, 200)])
     assert {row["invoice_id"] for row in invoices.rows(Pass(done=done))} <= {

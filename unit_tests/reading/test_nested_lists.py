@@ -205,7 +205,7 @@ def test_parents_count_as_read_once_all_of_their_rows_came(length: int) -> None:
     assert done.gaps() == []
 
 
-def test_a_pass_goes_on_behind_the_parents_that_were_read() -> None:
+def test_a_pass_continues_after_the_parents_that_were_read() -> None:
     users = Users(dict.fromkeys(range(1, 301), 1))
     done = IdSet([(0, 100), (150, 200)])
     assert {user for user, _ in users.rows(Pass(done=done))} == {*range(101, 151), *range(201, 301)}
