@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from integration_tests.harness import CliFiles, configured_catalog
-from integration_tests.sandbox import Dialect, Sandbox
+from integration_tests.sandbox import Dialect, Fault, Sandbox
 
 PATIENCE = 20
 """Seconds for a process to end."""
@@ -74,6 +74,22 @@ def test_a_sync_that_is_stopped_ends(
         _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == -stop
     assert err == b""
+
+
+def test_a_check_that_gives_up_ends(tmp_path: Path, sandbox: Sandbox) -> None:
+    """It does not wait for the requests for tokens that are under way, nor send the others."""
+    sandbox.revoke("core.user.read")
+    sandbox.faults.add(Fault("latency", seconds=3 * PATIENCE, resource="oauth", after=1))
+    program = "from source_coupa import run, source; source.CHECK_SECONDS = 3.0; run.run()"
+    arguments = CliFiles(tmp_path, "check", sandbox.config()).arguments()
+    process = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        capture_output=True,
+        timeout=2 * PATIENCE,
+        check=True,
+    )
+    assert b"is slow and did not finish its responses" in process.stdout
+    assert process.stderr == b""
 
 
 def _read_until_record(process: subprocess.Popen[bytes]) -> None:

@@ -145,9 +145,10 @@ def test_a_view_that_others_are_made_of_is_kept(
 
 
 def test_selected_streams_alone_are_synced(tmp_path: Path, sandbox: Sandbox) -> None:
+    """Settings that are null count as left out."""
     run = run_sync(
         tmp_path,
-        *("--config", _config_file(tmp_path, sandbox)),
+        *("--config", _config_file(tmp_path, sandbox, start_date=None, credentials=None)),
         *("--streams", "users,expenses", "--database", "other.duckdb"),
     )
     assert run.returncode == 0, run.stderr

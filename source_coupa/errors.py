@@ -224,6 +224,19 @@ def trimmed(resource: str, field: str) -> AirbyteTracedException:
     )
 
 
+def odd_row_id(resource: str, path: str, place: str) -> AirbyteTracedException:
+    """For rows of child tables: an id of another kind makes no key that destinations can keep."""
+    return system_error(
+        f"Coupa sent an object in {path} of /api/{resource} whose id is no whole number: the "
+        "stream was stopped.",
+        place,
+    )
+
+
+def odd_id(resource: str) -> AirbyteTracedException:
+    return system_error(f"Coupa sent a record of /api/{resource} whose id is no whole number.")
+
+
 def out_of_order(resource: str) -> AirbyteTracedException:
     return system_error(
         f"Coupa does not list /api/{resource} in order of id, and records could be missed: the "
@@ -320,9 +333,9 @@ def refused_filter(resource: str, reason: str) -> AirbyteTracedException:
 def user_filter_ignored(resource: str, name: str, id_: object) -> AirbyteTracedException:
     """For a record that cannot have met a filter of the settings; `name` is its parameter."""
     return config_error(
-        f"Coupa does not apply the filter {name} to /api/{resource}: it sends record {id_}, which "
-        "does not meet it. Take this condition out of the filter in the settings, or write it "
-        "with the field that Coupa filters by."
+        f"Coupa does not apply the filter {name} to /api/{resource}: it sends record "
+        f"{quoted(str(id_))}, which does not meet it. Take this condition out of the filter in the "
+        "settings, or write it with the field that Coupa filters by."
     )
 
 

@@ -160,7 +160,13 @@ def conditions_of(text: str) -> tuple[Condition, ...]:
 
 def _condition(part: str) -> Condition:
     name, has_value, value = part.partition("=")
-    name, value = unquote(name).strip(), unquote(value).strip()
+    try:
+        name, value = (unquote(text, errors="strict").strip() for text in (name, value))
+    except UnicodeDecodeError:
+        raise ValueError(
+            "characters that are percent-encoded must be in UTF-8, and a % in a value is written "
+            "%25; all others can stand there as they are"
+        ) from None
     if not has_value or not _NAME.fullmatch(name):
         raise ValueError(
             "each part must have the form name=value, such as status[in]=approved,voided or "

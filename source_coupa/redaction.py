@@ -7,6 +7,7 @@ import html
 import json
 import re
 import threading
+import unicodedata
 from collections.abc import Iterator
 from itertools import product
 from urllib.parse import quote, quote_plus
@@ -18,6 +19,9 @@ SHORTEST = 6
 
 _CUT_FROM = 12
 """Characters of a secret that is still one without its first or its last."""
+
+_RUN = 8
+"""Letters and digits that a text has in common with a secret only if it quotes a part of it."""
 
 _LONGEST_WORD = 40
 _ODD_WORD = re.compile(r"[%\\=]|&\S*;")
@@ -46,16 +50,47 @@ def redacted(text: str) -> str:
 
 
 def quoted(text: str, longest: int = 300) -> str:
-    """What somebody else says, fit to be shown: whole words without secrets, and without what can
-    be one in a form that nobody thought of, or drive a terminal."""
+    """What somebody else says, fit to be shown: whole words without secrets and parts of them, and
+    without what can be one in a form that nobody thought of, or drive a terminal."""
     said = ""
-    for word in redacted(text).split():
-        if len(word) > _LONGEST_WORD or _ODD_WORD.search(word) or not word.isprintable():
+    words = redacted(text).split()[:longest]
+    parts = _parts_of_secrets(words)
+    for number, word in enumerate(words):
+        if (
+            number in parts
+            or len(word) > _LONGEST_WORD
+            or _ODD_WORD.search(word)
+            or not word.isprintable()
+        ):
             word = "…"
         if len(said) + len(word) >= longest:
             return f"{said} …".strip()
         said = f"{said} {word}" if said else word
     return said
+
+
+def _parts_of_secrets(words: list[str]) -> set[int]:
+    """The places of words that have a part of a secret, which may be cut off, spelled in another
+    case or width, or go on in the next word."""
+    hidden = "\n".join(
+        {_plain(form) for form in vars(airbyte_secrets_utils)["__SECRETS_FROM_CONFIG"]}
+    )
+    letters = [
+        (letter, number)
+        for number, word in enumerate(words)
+        for letter in _plain(word[:_LONGEST_WORD])
+    ]
+    found: set[int] = set()
+    for start in range(len(letters) - _RUN + 1):
+        run = letters[start : start + _RUN]
+        if "".join(letter for letter, _ in run) in hidden:
+            found.update(number for _, number in run)
+    return found
+
+
+def _plain(text: str) -> str:
+    """The letters and digits of a text, whatever their case and width."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKC", str(text)).casefold())
 
 
 def _forms(secret: str) -> set[str]:

@@ -35,8 +35,12 @@ def run() -> None:
     _collect_garbage_rarely()
     try:
         command(sys.argv[1:])
+        sys.stdout.flush()
     except Exception as failure:
         _end_at_once(failure)
+    logging.shutdown()
+    # a plain exit would send what a check that took too long has not sent yet
+    os._exit(0)
 
 
 def command(args: Sequence[str]) -> None:

@@ -21,10 +21,10 @@ def load_config(path: Path) -> dict[str, Any]:
         SyncError: if there is no such file or it holds no JSON object.
     """
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads(path.read_bytes())
     except OSError as error:
         raise SyncError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise SyncError(f"{path} is not a JSON file{where}.") from None
     if not isinstance(config, dict):

@@ -5,6 +5,7 @@ Requests for them go to the configured host, below /api/, and nowhere else.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -229,6 +230,18 @@ def test_the_connection_test_finds_lists_without_what_is_needed(sandbox: Sandbox
         sandbox.dialect = UNLIMITED.but(response_filter={CUSTOM_OBJECTS: frozenset(kept)})
         assert message in status_of(sandbox, SHIPS)
         sandbox.dialect = UNLIMITED
+
+
+@pytest.mark.parametrize("id_", ["\x1b[2J", "12", 1.5, True, [1], {}])
+def test_the_connection_test_finds_lists_whose_ids_are_no_numbers(
+    sandbox: Sandbox, id_: object
+) -> None:
+    body = json.dumps([{"id": id_, "updated-at": "2024-01-01T00:00:00Z", "name": "x"}])
+    sandbox.faults.add(Fault("status", status=200, body=body, resource=CUSTOM_OBJECTS))
+    filters = [{"stream": "spaceships", "filter": "name=y"}]
+    assert status_of(sandbox, SHIPS, filters=filters) == (
+        f"Coupa sent a record of /api/{CUSTOM_OBJECTS} whose id is no whole number."
+    )
 
 
 def test_a_list_that_is_ill_keeps_no_other_from_its_end(sandbox: Sandbox) -> None:

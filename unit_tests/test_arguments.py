@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -36,6 +38,10 @@ BROKEN = {
     ),
     "deep": (b"[" * 100_000, "deep is not valid JSON: correct it."),
     "digits": (b"9" * 5_000, "digits is not valid JSON: correct it."),
+    "half a letter": (
+        rf'{{"client_secret": "{SECRET}\ud800"}}'.encode(),
+        "half a letter is not valid JSON: correct it.",
+    ),
     "no text": (b"\xff\xfe\xff", "no text is not valid JSON: correct it."),
 }
 NO_OBJECT = ("[1]", "null", "5", f'"{SECRET}"', f'[{{"client_secret": "{SECRET}"}}]')
@@ -90,6 +96,21 @@ def test_settings_may_begin_with_a_byte_order_mark(
     arguments = files.arguments()
     files.config_path.write_text(json.dumps(sandbox.config()), encoding=encoding)
     assert run_here(arguments).connection_status == {"status": "SUCCEEDED"}
+
+
+@pytest.mark.parametrize("client_id", ["", " "])
+def test_settings_may_come_through_a_pipe(sandbox: Sandbox, client_id: str, tmp_path: Path) -> None:
+    """Which gives them once, and is not replaced by a file when they are migrated."""
+    files = CliFiles(tmp_path, "check", {})
+    config = sandbox.config()
+    config["client_id"] += client_id
+    os.mkfifo(files.config_path)
+    arguments = ["check", "--config", str(files.config_path)]
+    writer = Thread(target=files.config_path.write_text, args=[json.dumps(config)])
+    writer.start()
+    assert run_here(arguments).connection_status == {"status": "SUCCEEDED"}
+    writer.join()
+    assert files.config_path.is_fifo()
 
 
 @pytest.mark.parametrize("option", ["--catalog", "--state"])

@@ -84,11 +84,11 @@ def nested(depth: int) -> object:
     return value
 
 
-def in_the_middle(**changes: Any) -> Edit:
+def in_the_middle(place: int | None = None, **changes: Any) -> Edit:
     """Changes attributes of one record; a value of `...` takes the attribute away."""
 
     def edit(page: list[Record]) -> object:
-        record = page[len(page) // 2]
+        record = page[len(page) // 2 if place is None else place]
         for name, value in changes.items():
             key = name.replace("_", "-")
             record[key] = value
@@ -100,6 +100,7 @@ def in_the_middle(**changes: Any) -> Edit:
 
 
 NO_NUMBER = "Coupa sent a record of /api/users whose id is no whole number."
+NO_RANGE = "Coupa sent a record of /api/users whose id is not from 1 to "
 NO_TIME = "Coupa sent a record of /api/users whose updated_at is no date and time"
 NO_ID = "Records of /api/users come without id"
 NO_CURSOR = "Records of /api/users come without updated_at"
@@ -114,6 +115,9 @@ ODD_RECORDS: dict[str, tuple[Edit, str]] = {
     "id is a float": (in_the_middle(id=7.0), NO_NUMBER),
     "id is true": (in_the_middle(id=True), NO_NUMBER),
     "id is beyond all numbers": (in_the_middle(id=2**70), NO_NUMBER),
+    "id is beyond all ranges of ids": (in_the_middle(-1, id=2**62 + 1), NO_RANGE),
+    "id is zero": (in_the_middle(0, id=0), NO_RANGE),
+    "id is below zero": (in_the_middle(0, id=-3), NO_RANGE),
     "id is an object": (in_the_middle(id={}), NO_NUMBER),
     "id is null": (in_the_middle(id=None), NO_ID),
     "id is absent": (in_the_middle(id=...), NO_ID),

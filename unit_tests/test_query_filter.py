@@ -57,6 +57,8 @@ def test_what_the_connector_sends_itself_is_refused(name: str, form: str) -> Non
     ("text", "message"),
     [
         ("status", "form name=value"),
+        ("supplier[name]=M%FCller", "must be in UTF-8"),
+        ("%E9tat=x", "must be in UTF-8"),
         ("remit-to-addresses[updated-at][gt]=x", "the connector itself uses updated_at"),
         ("=paid", "form name=value"),
         ("status=paid&", "form name=value"),

@@ -305,11 +305,12 @@ class TestTokenWithoutScope:
         assert asked_scopes(sandbox) == dict.fromkeys(asked, 2)
 
     @every_refusal
+    @pytest.mark.parametrize("status", [400, 404, 410])
     def test_hides_no_stream_for_a_list_that_the_instance_lacks(
-        self, sandbox: Sandbox, waits: Waits
+        self, sandbox: Sandbox, status: int, waits: Waits
     ) -> None:
         hold_only(sandbox, SCOPES)
-        sandbox.faults.add(Fault("status", status=404, resource="workers"))
+        sandbox.faults.add(Fault("status", status=status, resource="workers"))
         assert sorted(discovered(discover(sandbox.config()))) == sorted(
             [*streams_of(SCOPES), "workers"]
         )
@@ -319,8 +320,8 @@ class TestTokenWithoutScope:
         self, sandbox: Sandbox, waits: Waits
     ) -> None:
         hold_only(sandbox, ["core.opens.nothing"])
-        for resource in ("workers", "data_file_sources", "invoices"):
-            sandbox.faults.add(Fault("status", status=404, resource=resource))
+        for status, resource in ((400, "workers"), (404, "data_file_sources"), (410, "invoices")):
+            sandbox.faults.add(Fault("status", status=status, resource=resource))
         message = check(sandbox.config()).connection_status["message"]
         assert "holds none of the scopes that open a list: add at least one" in message
         assert discover(sandbox.config()).errors[0]["message"] == message

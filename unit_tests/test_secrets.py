@@ -302,6 +302,17 @@ def test_the_console_script_shows_none_on_either_stream(noise: str, tmp_path: Pa
         assert leaks(run, secrets_of(sandbox)) == set()
 
 
+@pytest.mark.parametrize("target", ["9b1e7c44-d2a8f6e3", "Sandbox-Secret-9b1e"])
+def test_a_part_of_a_secret_in_a_redirect_does_not_show(target: str, tmp_path: Path) -> None:
+    with small_sandbox() as sandbox:
+        location = f"https://{target}.example.com/"
+        sandbox.faults.add(Fault("redirect", location=location, resource="oauth"))
+        message = run_here(
+            CliFiles(tmp_path, "check", sandbox.config()).arguments()
+        ).connection_status["message"]
+    assert "redirects to another page" in message
+
+
 def test_a_secret_in_the_wrong_field_is_not_quoted(tmp_path: Path) -> None:
     config = {"instance_url": "https://x", "client_id": "an-id", "client_secret": "a-secret-2b"}
     for field in ("instance_url", "start_date", "requests_per_second", "num_workers"):
@@ -393,6 +404,33 @@ def test_what_coupa_says_is_cut_to_words_that_hold_no_secret(said: str, shown: s
     update_secrets([])
     hide("a-hidden-secret")
     assert quoted(said) == shown
+
+
+PARTS: dict[str, Callable[[str], str]] = {
+    "cut": lambda secret: secret[:-3],
+    "cut in front": lambda secret: secret[3:],
+    "half of it": lambda secret: secret[: len(secret) // 2],
+    "over lines": lambda secret: "\n".join(secret[at : at + 6] for at in range(0, 22, 6)),
+    "letter by letter": " ".join,
+    "in groups": lambda secret: "-".join(secret[at : at + 4] for at in range(0, 22, 4)),
+    "case changed": lambda secret: secret.swapcase()[1:-2],
+    "wide": lambda secret: "".join(chr(ord(letter) + 0xFEE0) for letter in secret),
+    "bytes": lambda secret: secret.encode().hex(" "),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_a_secret_is_not_quoted(part: str) -> None:
+    update_secrets([])
+    hide("Qx7-9b1eZc44d2a8f6e3Kp")
+    shown = quoted(f"This client {PARTS[part]('Qx7-9b1eZc44d2a8f6e3Kp')} is not active")
+    assert re.fullmatch("This client …( [-…])* is not active", shown)
+
+
+def test_what_has_little_in_common_with_a_secret_is_quoted() -> None:
+    update_secrets([])
+    hide("invoice-9b1eZc44d2a8f6e3")
+    assert quoted("invoice 4 is taken") == "invoice 4 is taken"
 
 
 def test_a_secret_is_redacted_before_the_text_is_cut() -> None:

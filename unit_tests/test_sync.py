@@ -80,6 +80,7 @@ def test_settings_without_secrets_leave_a_text_alone() -> None:
     [
         (b"{", "is not a JSON file"),
         (b"\xff\xfe", "is not a JSON file"),
+        (b"[" * 100_000, "is not a JSON file"),
         (b'"text"', "must hold a JSON object"),
     ],
 )
@@ -90,6 +91,13 @@ def test_config_that_is_no_json_object_is_refused(
     path.write_bytes(content)
     with pytest.raises(SyncError, match=problem):
         load_config(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_config_may_begin_with_a_byte_order_mark(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"client_id": "\u00e9"}', encoding=encoding)
+    assert load_config(path) == {"client_id": "\u00e9"}
 
 
 def test_folder_as_config_is_refused(tmp_path: Path) -> None:

@@ -110,8 +110,11 @@ class ScopeGate:
         if not self._may_read(stream, response):
             raise errors.access_refused([stream.name])
         records = [item for item in orjson.loads(response.content) if isinstance(item, dict)]
-        if any(record.get("id") is None for record in records) and not stream.shape:
-            raise errors.trimmed(stream.resource, "id")
+        for id_ in [] if stream.shape else [record.get("id") for record in records]:
+            if id_ is None:
+                raise errors.trimmed(stream.resource, "id")
+            if not isinstance(id_, int) or isinstance(id_, bool):
+                raise errors.odd_id(stream.resource)
         if (
             records
             and stream.cursor_field
@@ -135,9 +138,10 @@ class ScopeGate:
         return self._filters.get(stream.resource, NO_FILTER)
 
     def _is_open(self, stream: StreamRow) -> bool | None:
-        """As `can_read`, but None for a list that the instance does not offer."""
+        """As `can_read`, but None for a list that the instance does not offer, or not like this."""
         response = self._first_page(stream)
-        return None if response.status_code == 404 else self._may_read(stream, response)
+        is_odd = response.status_code in (400, 404, 410)
+        return None if is_odd else self._may_read(stream, response)
 
     def _first_page(
         self, stream: StreamRow, query: Mapping[str, str] = _ONE_RECORD

@@ -6,7 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from source_coupa import errors
+
+_pipes: dict[str, bytes] = {}
+"""What pipes held, which give it once: the CDK reads each file again."""
 
 
 def read_json(path: str) -> Any:
@@ -17,7 +22,7 @@ def read_json(path: str) -> Any:
             not shown.
     """
     try:
-        return json.loads(Path(path).read_bytes())
+        return json.loads(_content(path))
     except (OSError, ValueError, RecursionError) as error:
         raise _unreadable(path, error) from None
 
@@ -34,7 +39,21 @@ def read_settings(path: str) -> dict[str, Any]:
             f"The file {path} holds no settings: write a JSON object with instance_url, client_id "
             "and client_secret into it."
         )
+    try:
+        orjson.dumps(settings)
+    except TypeError as error:
+        # half a character, or a number that no message could carry
+        raise _unreadable(path, error) from None
     return settings
+
+
+def _content(path: str) -> bytes:
+    file = Path(path)
+    if file.is_file():
+        return file.read_bytes()
+    if path not in _pipes:
+        _pipes[path] = file.read_bytes()
+    return _pipes[path]
 
 
 def _unreadable(path: str, error: Exception) -> Exception:

@@ -23,6 +23,8 @@ def replace(path: Path, text: str) -> None:
     """
     target = path.resolve(strict=True)
     content = text.encode()
+    if not target.is_file():
+        raise OSError(errno.EINVAL, "it is no plain file", str(path))
     if not os.access(target, os.W_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
     try:

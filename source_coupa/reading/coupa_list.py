@@ -137,6 +137,8 @@ class _Reading:
         self._waiting: list[IdRange] = []
         self._has_pages = False
         self._nulls_above: int | None = None
+        self._highest = 0
+        self._new = 0
         self._missing = len(wanted.missing)
 
     def pages(self) -> Iterator[Page]:
@@ -147,6 +149,9 @@ class _Reading:
             if self._proof.is_wanted and len(self._wanted.done):
                 # an earlier sync read the records, and ended before the filter was proved
                 self._proof.ask_for_records(self._order(descending=True))
+                yield from self._requests.pages(lambda: None)
+            if self._may_hide_nulls():
+                self._ask_for_page(IdRange(self._wanted.highest_id or 0, nulls=_BLANK))
                 yield from self._requests.pages(lambda: None)
         finally:
             self._requests.drop()
@@ -164,6 +169,7 @@ class _Reading:
         for id_ in sorted(wanted.missing):
             self._ask_for_missing(id_)
         self._nulls_above = None
+        self._highest = self._new = 0
         if self._is_filtered and (wanted.nulls_above is not None or wanted.asks_for_nulls):
             self._nulls_above = wanted.nulls_above or 0
             self._ask_for_page(IdRange(self._nulls_above, nulls=_BLANK))
@@ -264,6 +270,7 @@ class _Reading:
         if own:
             self._check_times(own)
             range_.advance(own)
+            self._note_new(own)
         is_over = len(own) < len(page) or range_.after == range_.until
         if is_over or self._lengths.is_last(len(page), size):
             self._division.close(range_)
@@ -476,7 +483,18 @@ class _Reading:
 
     # No comparison finds them. They are asked for by the operator `blank`, which Coupa documents,
     # if not for each kind of field (pages 0007 and 0014). Where that is not honoured, new ones have
-    # ids above the highest that was there before.
+    # ids above the highest that was there before. A list that has shown none is asked about them
+    # where an id above that highest one is missing below those that came, and else not.
+
+    def _note_new(self, page: list[JsonRecord]) -> None:
+        known = self._wanted.highest_id
+        if known is not None:
+            self._highest = max(self._highest, page[-1]["id"])
+            self._new += sum(record["id"] > known for record in page)
+
+    def _may_hide_nulls(self) -> bool:
+        known = self._wanted.highest_id
+        return self._is_filtered and known is not None and self._new < self._highest - known
 
     def _on_nulls(
         self, range_: IdRange, size: int, page: list[JsonRecord], fetched: Fetched
@@ -487,7 +505,8 @@ class _Reading:
             return self._ask_for_nulls_otherwise(range_)
         if page:
             range_.advance(page)
-            self._nulls_above = range_.after
+        if nulls or self._nulls_above is not None:
+            self._nulls_above = max(range_.after, self._nulls_above or 0)
         if not self._lengths.is_last(len(page), size):
             self._ask_for_page(range_)
         return [
@@ -512,7 +531,7 @@ class _Reading:
         return variant[0] and bool(is_untried or not takes_order_by)
 
     def _ask_for_nulls_otherwise(self, range_: IdRange) -> Iterable[Page]:
-        if self._wanted.nulls_above is None:
+        if self._wanted.asks_for_nulls and self._wanted.nulls_above is None:
             return self._read_unfiltered()
         range_.nulls = {}
         self._ask_for_page(range_)

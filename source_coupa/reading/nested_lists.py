@@ -207,9 +207,7 @@ class NestedLists:
                 # whoever gets the rows renames their keys in place
                 self._ask(_Parent(id_, IdRange(0), group, inside=list(map(dict, lists[id_]))))
             yield Page(
-                records=[
-                    {self._parent_key: id_, **row} for id_, rows in lists.items() for row in rows
-                ],
+                records=[self._below(id_, row) for id_, rows in lists.items() for row in rows],
                 began=page.began,
                 covers=page.covers if not group.left else None,
                 load=page.load,
@@ -373,13 +371,26 @@ class NestedLists:
         group.left -= is_last
         is_retry = group.covers is None and parent.inside is None
         return Page(
-            records=[{self._parent_key: parent.id, **row} for row in rows],
+            records=[self._below(parent.id, row) for row in rows],
             began=self._questions.began,
             covers=group.covers if not group.left else None,
             load=fetched.load if fetched is not None else None,
             missing=missing,
             found=parent.id if is_retry and is_last and missing is None else None,
         )
+
+    def _below(self, id_: int, row: JsonRecord) -> JsonRecord:
+        """A row with its parent's id; another value that it has by that name gets another name."""
+        key = self._parent_key
+        own = row.get(key)
+        found = {key: id_, **row}
+        found[key] = id_
+        if own is not None and own != id_:
+            name = key.replace("_", "-")
+            while name in row:
+                name += "-2"
+            found[name] = own
+        return found
 
     def _on_failure(
         self, parent: _Parent, question: Question, failure: Exception

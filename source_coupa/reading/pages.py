@@ -38,6 +38,8 @@ class Pass:
         done: ids that need not be read, an earlier sync sent them.
         nulls_above: records without an update time are asked for above this id; None if the list
             has shown none.
+        highest_id: the highest id that earlier syncs have seen, where the list has shown no record
+            without an update time; None if that need not be known.
         asks_for_nulls: whether records without an update time have to be looked for, because the
             bound hides them.
         proves_filter: whether the filter on update times has yet to be proved.
@@ -52,6 +54,7 @@ class Pass:
     since: datetime | None = None
     done: IdSet = field(default_factory=IdSet)
     nulls_above: int | None = None
+    highest_id: int | None = None
     asks_for_nulls: bool = False
     proves_filter: bool = False
     checks_times: bool = True

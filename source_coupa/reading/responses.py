@@ -7,6 +7,7 @@ from datetime import datetime
 import orjson
 
 from source_coupa import errors
+from source_coupa.reading.bookmark import END
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant, value_of
 from source_coupa.transport.connection import RequestFailedError, Response
 
@@ -36,6 +37,8 @@ def records_of(resource: str, response: Response) -> list[JsonRecord]:
 def checked(resource: str, page: list[JsonRecord], after: int | None) -> list[JsonRecord]:
     """The page, if the ids of its records are whole numbers that ascend from above `after`.
 
+    Those below 1 and above `END` are refused: no range of ids has them.
+
     Raises:
         AirbyteTracedException: if records could be passed over.
     """
@@ -45,12 +48,14 @@ def checked(resource: str, page: list[JsonRecord], after: int | None) -> list[Js
         if id_ is None:
             raise errors.trimmed(resource, "id")
         if not isinstance(id_, int) or isinstance(id_, bool):
-            raise errors.system_error(
-                f"Coupa sent a record of /api/{resource} whose id is no whole number."
-            )
+            raise errors.odd_id(resource)
         if previous is not None and id_ <= previous:
             raise errors.out_of_order(resource)
         previous = id_
+    if page and not 0 < page[0]["id"] <= page[-1]["id"] <= END:
+        raise errors.system_error(
+            f"Coupa sent a record of /api/{resource} whose id is not from 1 to {END}."
+        )
     return page
 
 

@@ -19,6 +19,10 @@ SCHEMA: Mapping[str, Any] = {
 }
 """Of that column."""
 
+RESERVED = ("_airbyte_", "_ab_")
+"""What names begin with that mean something to Airbyte: `_airbyte_raw_id` is a column of each of
+its tables, and a row with a value in `_ab_cdc_deleted_at` is deleted."""
+
 DELETED_AT = "_ab_cdc_deleted_at"
 """The column by which Airbyte's destinations know that a record was deleted."""
 
@@ -32,6 +36,16 @@ DELETED_AT_SCHEMA: Mapping[str, Any] = {
 """Of that column."""
 
 logger = logging.getLogger("airbyte")
+
+
+def is_reserved(name: str) -> bool:
+    """Whether a field of Coupa's can have no column of this name; it is kept in
+    `additional_fields`."""
+    return name == ADDITIONAL_FIELDS or _is_airbytes(name)
+
+
+def _is_airbytes(name: str) -> bool:
+    return name.lower().startswith(RESERVED)
 
 
 class Columns:
@@ -48,8 +62,9 @@ class Columns:
     def __init__(self, stream: str, configured: Collection[str], known: Collection[str]) -> None:
         self._stream = stream
         self._configured = frozenset(configured)
-        # a field of Coupa's with the name of that column belongs into it
-        self._known = (frozenset(known) | self._configured) - {ADDITIONAL_FIELDS}
+        self._known = frozenset(
+            name for name in (*known, *self._configured) if not is_reserved(name)
+        )
         self._keeps = ADDITIONAL_FIELDS in self._configured
         self._unknown: set[str] = set()
 
@@ -66,7 +81,7 @@ class Columns:
                 others[name] = value
         self._unknown.update(others)
         if not self._keeps:
-            return row
+            return {name: value for name, value in row.items() if not _is_airbytes(name)}
         return {**kept, ADDITIONAL_FIELDS: others} if others else kept
 
     def report(self) -> None:
@@ -77,7 +92,14 @@ class Columns:
                 f"Stream {self._stream}: the connection leaves out the columns "
                 f"{', '.join(left_out)}. If nobody deselected them, refresh its schema."
             )
-        if not self._unknown:
+        if kept := sorted(filter(is_reserved, self._unknown)):
+            logger.warning(
+                f"Stream {self._stream}: Coupa sends fields whose names Airbyte uses itself: "
+                f"{', '.join(kept)}. They "
+                + (f"are kept in {ADDITIONAL_FIELDS}." if self._keeps else "are not sent.")
+            )
+        unknown = self._unknown.difference(kept)
+        if not unknown:
             return
         where = (
             f"they are kept in the column {ADDITIONAL_FIELDS} until then"
@@ -86,6 +108,6 @@ class Columns:
         )
         logger.warning(
             f"Stream {self._stream}: Coupa sends fields that have no column: "
-            f"{', '.join(sorted(self._unknown))}. Refresh the schema of the connection to give "
+            f"{', '.join(sorted(unknown))}. Refresh the schema of the connection to give "
             f"them columns; {where}."
         )

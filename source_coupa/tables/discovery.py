@@ -17,7 +17,13 @@ from source_coupa.records.fields import JsonRecord
 from source_coupa.records.keys import with_underscores
 from source_coupa.records.types import columns_of
 from source_coupa.streams import StreamRow
-from source_coupa.tables.columns import ADDITIONAL_FIELDS, DELETED_AT, DELETED_AT_SCHEMA, SCHEMA
+from source_coupa.tables.columns import (
+    ADDITIONAL_FIELDS,
+    DELETED_AT,
+    DELETED_AT_SCHEMA,
+    SCHEMA,
+    is_reserved,
+)
 from source_coupa.tables.rows import Rows
 
 Look = Callable[[StreamRow], list[JsonRecord]]
@@ -82,8 +88,8 @@ def with_columns(
     """The same stream with the columns that its records show, one for all others, and one for
     deletions where these are looked for."""
     properties: dict[str, Any] = described.json_schema.setdefault("properties", {})
-    records = [] if stream.nested else seen.get(stream.resource, [])
-    properties.update(columns_of(_rows(stream, records), [*properties, ADDITIONAL_FIELDS]))
+    found = columns_of(_rows(stream, seen.get(stream.resource, [])), properties)
+    properties.update({name: found[name] for name in found if not is_reserved(name)})
     properties[ADDITIONAL_FIELDS] = dict(SCHEMA)
     if marks_deleted and stream.can_be_swept:
         properties[DELETED_AT] = dict(DELETED_AT_SCHEMA)
@@ -101,6 +107,11 @@ def _looked(look: Look, stream: StreamRow) -> list[JsonRecord]:
 
 
 def _rows(stream: StreamRow, records: list[JsonRecord]) -> list[JsonRecord]:
+    if stream.nested is not None:
+        # some instances show such lists inside of their parents
+        lists = (record.get(stream.nested.replace("-", "_")) for record in records)
+        items = (item for items in lists if isinstance(items, list) for item in items)
+        return [item for item in items if isinstance(item, dict)]
     if stream.rows is None or stream.parent is None:
         return records
     rows = Rows(

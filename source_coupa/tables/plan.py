@@ -20,7 +20,7 @@ from source_coupa.reading.sweep import Sweep
 from source_coupa.records.fields import UPDATED_AT
 from source_coupa.records.references import Reference, references_of
 from source_coupa.streams import StreamRow
-from source_coupa.tables.columns import DELETED_AT, Columns
+from source_coupa.tables.columns import ADDITIONAL_FIELDS, DELETED_AT, Columns
 from source_coupa.tables.rows import Rows
 
 logger = logging.getLogger("airbyte")
@@ -28,6 +28,10 @@ logger = logging.getLogger("airbyte")
 EARLY = timedelta(hours=2)
 """How much earlier than so many days after the last one a sweep may begin: syncs do not begin at
 the same second each day."""
+
+FIRST_YEAR = 1900
+"""A time before it bounds nothing: some software writes the year 1 where it knows no time, and
+there is no hour before that."""
 
 NO_CURSOR = "no_cursor"
 """Takes the place of a cursor field in states of streams that have none."""
@@ -122,7 +126,8 @@ class ListPlan:
         for table in self.tables[1:]:
             done = done.shared_with(table.done)
         bookmarks = [table.bookmark for table in self.tables]
-        is_known = all(bookmark.highest_id is not None for bookmark in bookmarks)
+        highest_ids = [b.highest_id for b in bookmarks if b.highest_id is not None]
+        is_known = len(highest_ids) == len(bookmarks)
         nulls = [b.nulls_above for b in bookmarks if b.nulls_above is not None]
         if any(b.nulls_above is None and b.highest_id is None for b in bookmarks):
             nulls = []
@@ -132,6 +137,7 @@ class ListPlan:
             since=None if None in bounds else min(bound for bound in bounds if bound is not None),
             done=done,
             nulls_above=min(nulls, default=None),
+            highest_id=min(highest_ids) if is_known and not nulls else None,
             asks_for_nulls=not is_known,
             proves_filter=needs_times and not is_known,
             checks_times=needs_times,
@@ -206,6 +212,9 @@ class ListPlan:
                 nested.add(table.rows.outermost)
                 paths.add(table.rows.path)
                 continue
+            if ADDITIONAL_FIELDS in table.selected:
+                # nobody can name what belongs there
+                return None
             schema = schemas[table.name]
             chosen = selected_columns({*table.selected} - {DELETED_AT}, schema)
             if chosen is None:
@@ -308,6 +317,8 @@ def _since(stream: StreamRow, bookmark: Bookmark, config: CoupaConfig) -> dateti
     start = _start(config)
     if bookmark.moment is None:
         return start
+    if bookmark.moment.year < FIRST_YEAR:
+        return start
     hours = max(stream.lookback_hours, config.lookback_window_hours)
     # Coupa prints whole seconds
     since = bookmark.moment.replace(microsecond=0) - timedelta(hours=hours)
@@ -327,7 +338,8 @@ def _known(
 
 
 def _start(config: CoupaConfig) -> datetime | None:
-    return config.start_date and config.start_date.replace(microsecond=0)
+    start = config.start_date
+    return None if start is None or start.year < FIRST_YEAR else start.replace(microsecond=0)
 
 
 def _rows(stream: StreamRow) -> Rows | None:

@@ -53,6 +53,7 @@ class Rows:
         self._warns = warns
         self._seen: set[str] = set()
         self._missed: set[str] = set()
+        self._has_twins = False
 
     @property
     def path(self) -> str:
@@ -70,7 +71,7 @@ class Rows:
 
         Raises:
             AirbyteTracedException: if there is something else than lists of objects, or an id of
-                the key is missing.
+                the key is missing or no whole number.
         """
         carried = {f"{self._parent}_id": record["id"]}
         if UPDATED_AT in record:
@@ -84,32 +85,56 @@ class Rows:
                     {**holder.carried, f"{name}_id": item.get("id"), f"{name}_position": place},
                 )
                 for holder in holders
-                for place, item in self._items(holder.record, key)
+                for place, item in self._items(holder, key)
             ]
-        return [
+        rows = [
             _row({**holder.carried, POSITION: place}, item)
             for holder in holders
-            for place, item in self._items(holder.record, self._last)
+            for place, item in self._items(holder, self._last)
         ]
+        if self._need_ids and len(rows) > 1:
+            self._look_for_twins(rows)
+        return rows
 
-    def _items(self, holder: JsonRecord, key: str) -> Iterator[tuple[int, JsonRecord]]:
-        if key not in holder:
+    def _items(self, holder: _Holder, key: str) -> Iterator[tuple[int, JsonRecord]]:
+        if key not in holder.record:
             self._miss(key)
             return
         self._seen.add(key)
-        items = holder[key]
+        items = holder.record[key]
         if items is None:
             return
         if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
             raise errors.system_error(
                 f"Coupa sent {self._path} of /api/{self._resource} in another form than a list of "
-                "objects: the stream was stopped."
+                "objects: the stream was stopped.",
+                self._place_of(holder),
             )
         for place, item in enumerate(items, 1):
-            if self._need_ids and item.get("id") is None:
+            if self._need_ids and type(item.get("id")) is not int:
                 path = self._path if key == self._last else key.replace("_", "-")
-                raise errors.trimmed(self._resource, f"{path}.id")
+                raise (
+                    errors.trimmed(self._resource, f"{path}.id")
+                    if item.get("id") is None
+                    else errors.odd_row_id(self._resource, path, self._place_of(holder))
+                )
             yield place, item
+
+    def _place_of(self, holder: _Holder) -> str:
+        return f"id {holder.carried[f'{self._parent}_id']}"
+
+    def _look_for_twins(self, rows: list[JsonRecord]) -> None:
+        """Of rows with one key, destinations that deduplicate keep the last one."""
+        if self._has_twins or not self._warns:
+            return
+        names = ["id", *(f"{_singular(key)}_id" for key in self._outer)]
+        if len({tuple(row[name] for name in names) for row in rows}) < len(rows):
+            self._has_twins = True
+            logger.warning(
+                f"Record {rows[0][f'{self._parent}_id']} of /api/{self._resource} has several "
+                f"objects with the same id in {self._path}. All of them are sent, but a "
+                "destination that deduplicates keeps the last one. There may be more such records."
+            )
 
     def _miss(self, key: str) -> None:
         """Coupa leaves some empty associations out: a missing list is no error, but it may

@@ -50,6 +50,16 @@ class _Session(requests.Session):
             merged["proxies"] = {}
         return merged
 
+    def send(self, request: requests.PreparedRequest, **settings: Any) -> requests.Response:
+        """As in requests, but an address of a proxy that it stumbles over is an error of its own
+        kind too."""
+        try:
+            return super().send(request, **settings)
+        except (TypeError, ValueError) as error:
+            if isinstance(error, OSError) or not settings.get("proxies"):
+                raise
+            raise requests.exceptions.InvalidProxyURL from None
+
     def get_redirect_target(self, response: requests.Response) -> None:
         """Nothing: redirects are refused, and requests stumbles over some targets."""
 

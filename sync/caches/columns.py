@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from decimal import Decimal
 from enum import Enum
 from typing import Any
 
@@ -30,7 +31,7 @@ class Kind(Enum):
     """What a column holds. The value ends a sentence: a value that does not fit is no ..."""
 
     INTEGER = "whole number of at most 64 bits"
-    NUMBER = "number"
+    NUMBER = "number that the column can hold"
     BOOLEAN = "true or false"
     INSTANT = "point in time"
     TEXT = "text"
@@ -121,11 +122,16 @@ def as_json(value: Any) -> str:
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
-def as_stored(value: Any, kind: Kind) -> str | None:
+def as_stored(value: Any, kind: Kind, *, keeps_digits: bool = True) -> str | None:
     """A value as the text from which a database makes a column's value.
 
     What a column holds without a loss is converted: `1.0` for a whole number, "12" for a number,
     anything for a text.
+
+    Args:
+        value: of a record.
+        kind: of the column.
+        keeps_digits: whether a column of numbers holds as many digits as there are.
 
     Raises:
         MisfitError: if the column cannot hold it.
@@ -142,7 +148,7 @@ def as_stored(value: Any, kind: Kind) -> str | None:
     if kind is Kind.INSTANT and isinstance(value, str):
         return _instant(value)
     if kind in (Kind.INTEGER, Kind.NUMBER) and _NUMBER.fullmatch(text):
-        return _integer(text) if kind is Kind.INTEGER else _number(text)
+        return _integer(text) if kind is Kind.INTEGER else _number(text, keeps_digits)
     raise MisfitError
 
 
@@ -156,8 +162,9 @@ def _integer(text: str) -> str:
     return whole[1]
 
 
-def _number(text: str) -> str:
-    if not math.isfinite(float(text)):
+def _number(text: str, keeps_digits: bool) -> str:
+    number = float(text)
+    if not math.isfinite(number) or not (keeps_digits or Decimal(repr(number)) == Decimal(text)):
         raise MisfitError
     return text
 

@@ -27,6 +27,7 @@ class _Processor(Processor, DuckDBSqlProcessor):
         Kind.TEXT: "VARCHAR",
         Kind.JSON: "JSON",
     }
+    keeps_digits = False
 
     def _write_files_to_new_table(self, files: list[Path], stream_name: str, batch_id: str) -> str:
         """A table of the rows that were read, of a record that came twice the last one: DuckDB's

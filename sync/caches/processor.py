@@ -55,6 +55,7 @@ class _Columns:
     of_field: Mapping[str, str]
     kinds: Mapping[str, Kind]
     keys: tuple[str, ...]
+    keep_digits: bool
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,9 @@ class Processor(SqlProcessorBase):
 
     has_nul: ClassVar[bool] = True
     """Whether a text can hold the character NUL."""
+
+    keeps_digits: ClassVar[bool] = True
+    """Whether a number has as many digits as it came with."""
 
     def process_airbyte_messages(
         self,
@@ -163,7 +167,8 @@ class Processor(SqlProcessorBase):
             stored = self._stored_types(table)
             names = {name.lower(): kind for kind, name in self.types.items()}
             kinds = {column: names.get(stored[column], Kind.TEXT) for column in kinds}
-        return _Columns(of_field, kinds, tuple(self.catalog_provider.get_primary_keys(stream)))
+        keys = tuple(self.catalog_provider.get_primary_keys(stream))
+        return _Columns(of_field, kinds, keys, self.keeps_digits)
 
     def _get_sql_column_definitions(self, stream_name: str) -> dict[str, str]:
         """Column -> what the database calls its type."""
@@ -225,7 +230,8 @@ def _fitted(record: Mapping[str, Any], columns: _Columns) -> tuple[dict[str, str
             continue
         kind = columns.kinds[column]
         try:
-            text = row[column] = as_stored(value, kind)
+            text = as_stored(value, kind, keeps_digits=columns.keep_digits)
+            row[column] = text
         except MisfitError:
             row[column] = None
             aside.misfits[column] = value

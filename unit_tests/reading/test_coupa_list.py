@@ -135,6 +135,16 @@ def test_an_id_that_is_no_whole_number_ends_a_list(wrong: object) -> None:
         Reader(source).pages()
 
 
+@pytest.mark.parametrize("id_", [0, -5, 2**62 + 1, 2**63 + 5])
+def test_an_id_that_no_range_has_ends_a_list(id_: int) -> None:
+    """Below them, the list would begin again for ever; above, it would seem to end."""
+    source = FakeList({1: {"id": 1, "updated-at": None}})
+    source._page = lambda query: [record(id_)]  # type: ignore[method-assign]
+    with pytest.raises(AirbyteTracedException, match="not from 1 to"):
+        for _ in zip(Reader(source).coupa_list().read(Pass()), range(20), strict=False):
+            pass
+
+
 # --- Filters and times ---
 
 
@@ -285,6 +295,28 @@ def test_new_records_without_an_update_time_are_found_above_the_highest_id() -> 
     source.records[101] = record(101, None)
     source.records[102] = record(102, "2026-02-01T00:00:00Z")
     assert sorted(Reader(source).ids(Pass(since=SINCE, nulls_above=100))) == [101, 102]
+
+
+@pytest.mark.parametrize("way", ["", "refuses", "ignores"])
+def test_the_first_record_without_an_update_time_is_found_below_a_newer_one(way: str) -> None:
+    source = of_ids(range(1, 101), updated_at="2025-01-01T00:00:00Z")
+    source.records[101] = record(101, None)
+    source.records[103] = record(103, "2026-02-01T00:00:00Z")
+    if way:
+        setattr(source, way, ["updated_at[blank]"])
+    pages = Reader(source).pages(Pass(since=SINCE, highest_id=100))
+    assert sorted(row["id"] for page in pages for row in page.records) == [101, 103]
+    assert pages[-1].nulls_above in (101, 103)
+
+
+@pytest.mark.parametrize(("new", "asks"), [((), False), ((101, 102), False), ((102,), True)])
+def test_such_a_record_is_looked_for_only_where_an_id_is_missing(
+    new: tuple[int, ...], asks: bool
+) -> None:
+    source = of_ids([*range(1, 101), *new])
+    [*_, last] = Reader(source).pages(Pass(since=SINCE, highest_id=100))
+    assert any("updated_at[blank]" in query for query in source.queries) == asks
+    assert last.nulls_above is None
 
 
 def test_a_record_that_is_edited_before_its_proof_ends_no_list() -> None:

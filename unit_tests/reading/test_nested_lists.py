@@ -100,6 +100,18 @@ def test_each_row_comes_once_with_the_id_of_its_parent(parents: int, length: int
     assert users.rows() == users.all_rows
 
 
+@pytest.mark.parametrize("own", [None, 1, 77, "x"])
+def test_a_field_with_the_name_of_the_parents_id_does_not_take_its_place(own: object) -> None:
+    users = Users({1: 1, 2: 1})
+    for id_, addresses in users.lists.items():
+        for address in addresses.records.values():
+            address.update({"user_id": own, "user-id": "dashed"} if id_ == 1 else {})
+    assert users.rows() == users.all_rows
+    row = next(r for page in users.pages() for r in page.records if r["user_id"] == 1)
+    assert row["user-id"] == "dashed"
+    assert row.get("user-id-2") == (None if own in (None, 1) else own)
+
+
 @pytest.mark.parametrize("length", [20, 25, 40, 45])
 def test_nested_lists_may_have_shorter_pages_than_their_parents(length: int) -> None:
     users = Users({1: 3, 2: length, **dict.fromkeys(range(3, 120), 5), 200: length}, cap=20)

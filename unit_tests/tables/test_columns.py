@@ -86,6 +86,34 @@ def test_a_field_of_coupa_with_the_name_of_that_column_is_not_lost() -> None:
     assert "A" in str(kept[ADDITIONAL_FIELDS])
 
 
+RESERVED = ("_ab_cdc_deleted_at", "_AB_CDC_DELETED_AT", "_airbyte_raw_id", "_airbyte_meta")
+
+
+@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize("configured", [(), ("_ab_cdc_deleted_at", "_airbyte_meta")])
+def test_a_field_with_a_name_of_airbyte_is_kept_beside_the_columns(
+    name: str, configured: Collection[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A destination would delete the row, or take the field for a column of its own."""
+    table = columns(*KNOWN, *configured, ADDITIONAL_FIELDS)
+    assert table.of({"id": 1, name: "x"}) == {"id": 1, ADDITIONAL_FIELDS: {name: "x"}}
+    with caplog.at_level(logging.WARNING, "airbyte"):
+        table.report()
+    [line] = caplog.messages
+    assert name in line
+    assert "Refresh" not in line
+
+
+def test_a_field_with_a_name_of_airbyte_is_not_sent_where_it_cannot_be_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    table = columns(*KNOWN, "_ab_cdc_deleted_at")
+    assert table.of({"id": 1, "_ab_cdc_deleted_at": "x", "new": 1}) == {"id": 1, "new": 1}
+    with caplog.at_level(logging.WARNING, "airbyte"):
+        table.report()
+    assert "_ab_cdc_deleted_at. They are not sent." in caplog.messages[0]
+
+
 def test_columns_that_the_connection_leaves_out_are_named(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

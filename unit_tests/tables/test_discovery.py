@@ -137,6 +137,24 @@ class TestColumns:
         assert found["gpo_entity"]["type"] == ["null", "object"]
         assert found["pool"] == {"type": ["null", "string"]}
 
+    @pytest.mark.parametrize("name", ["_ab_cdc_deleted_at", "_airbyte_raw_id", "_Airbyte_Meta"])
+    def test_a_field_with_a_name_of_airbyte_gets_none(self, name: str) -> None:
+        """A destination would delete rows that have a value in the first one."""
+        record = {"id": 1, name: "2020-01-01T00:00:00Z"}
+        for stream in (STREAMS["invoices"], LINES):
+            seen = {"id": 1, "invoice_lines": [record], **record}
+            assert name not in columns(stream, seen)
+
+    def test_a_list_below_each_record_is_looked_at_where_the_records_show_it(self) -> None:
+        addresses = [{"id": 1, "pool": "A", "user_id": 2}]
+        users: list[JsonRecord] = [
+            {"id": 1, "addresses": addresses, "own": 1},
+            {"id": 2, "addresses": "x"},
+            {"id": 3},
+        ]
+        found = columns(STREAMS["user_addresses"], *users, user_id={"type": "integer"})
+        assert found.keys() == {"id", "user_id", "pool", ADDITIONAL_FIELDS}
+
     def test_what_the_schema_declares_stays_as_it_is(self) -> None:
         status = {"type": ["null", "string"], "description": "Its own."}
         found = columns(STREAMS["invoices"], {"id": "x", "status": 7}, status=status)

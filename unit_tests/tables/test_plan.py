@@ -75,6 +75,18 @@ def test_fractions_of_a_second_bound_nothing() -> None:
     assert later.tables[0].since == moment(9)
 
 
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "0001-01-01T10:00:00+14:00"])
+@pytest.mark.parametrize("hours", [0, 48])
+def test_a_time_before_all_others_bounds_nothing(time: str, hours: int) -> None:
+    """There is no hour before it; one list must not end the sync of all."""
+    (later,) = planned(
+        ["invoices"], {"invoices": {"updated_at": time}}, lookback_window_hours=hours
+    )
+    (first,) = planned(["invoices"], start_date="0001-01-01T00:00:00Z")
+    assert later.wanted().since is None
+    assert first.wanted().since is None
+
+
 def test_the_look_back_is_subtracted_once_and_not_within_a_pass() -> None:
     (plan,) = planned(["invoices"], {"invoices": state(9)}, lookback_window_hours=48)
     assert plan.wanted().since == moment(7)
@@ -131,6 +143,12 @@ def test_a_known_list_is_neither_proved_nor_searched_for_nulls_again() -> None:
     (plan,) = planned(["invoices"], {"invoices": state(9)})
     wanted = plan.wanted()
     assert (wanted.proves_filter, wanted.asks_for_nulls, wanted.nulls_above) == (False, False, None)
+    assert wanted.highest_id == 100, "above which the first of them may come"
+
+
+def test_a_list_that_has_shown_nulls_is_asked_for_them_whatever_ids_come() -> None:
+    (plan,) = planned(["invoices"], {"invoices": state(9, null_times_above=50)})
+    assert (plan.wanted().nulls_above, plan.wanted().highest_id) == (50, None)
 
 
 def test_what_any_table_misses_is_asked_for() -> None:
@@ -154,6 +172,12 @@ def test_only_child_tables_ask_for_their_lists_alone() -> None:
 def test_a_plain_stream_with_all_columns_asks_for_whole_records() -> None:
     (plan,) = planned(["invoices", "invoice_lines"])
     assert plan.selection({"invoices": {"properties": {"id": {}}}}) is None
+
+
+def test_the_column_for_all_others_needs_full_records() -> None:
+    for columns, is_part in (["id"], True), (["id", "additional_fields"], False):
+        (plan,) = planned(["invoices"], columns={"invoices": columns})
+        assert (plan.selection(SCHEMAS) is not None) == is_part
 
 
 def test_selected_columns_and_child_tables_are_asked_for_together() -> None:

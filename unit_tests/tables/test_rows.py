@@ -43,6 +43,7 @@ def test_a_list_in_another_form_is_an_error(value: object) -> None:
         "was stopped."
     )
     assert caught.value.failure_type == FailureType.system_error
+    assert caught.value.internal_message == "id 1"
 
 
 def test_a_row_without_its_key_is_an_error() -> None:
@@ -60,6 +61,33 @@ def test_a_row_without_its_key_is_an_error() -> None:
 def test_a_row_without_the_id_of_the_outer_object_is_an_error() -> None:
     with pytest.raises(AirbyteTracedException, match=r"come without order-lines\.id: "):
         rows("order-lines.taxes").of(order(order_lines=[{"taxes": [{"id": 5}]}]))
+
+
+@pytest.mark.parametrize("id_", ["t7", "7", "", 7.0, True, {}])
+def test_a_row_whose_id_makes_no_key_is_an_error(id_: object) -> None:
+    """A column of whole numbers is null for it, and such rows take each other's place."""
+    with pytest.raises(AirbyteTracedException) as caught:
+        rows().of(order(order_lines=[{"id": 5}, {"id": id_}]))
+    assert caught.value.message == (
+        "Coupa sent an object in order-lines of /api/orders whose id is no whole number: the "
+        "stream was stopped."
+    )
+    with pytest.raises(AirbyteTracedException, match=r"in order-lines of"):
+        rows("order-lines.taxes").of(order(order_lines=[{"id": id_, "taxes": [{"id": 5}]}]))
+
+
+def test_rows_that_have_one_key_are_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    table = rows("order-lines.taxes")
+    lines = [{"id": 1, "taxes": [{"id": 5}]}, {"id": 2, "taxes": [{"id": 5}]}]
+    with caplog.at_level(logging.WARNING, "airbyte"):
+        assert len(table.of(order(order_lines=lines))) == 2
+        assert caplog.messages == []
+        for _ in range(2):
+            assert len(table.of(order(order_lines=[*lines, lines[0]]))) == 3
+    [line] = caplog.messages
+    assert line.startswith(
+        "Record 1 of /api/orders has several objects with the same id in order-lines.taxes. "
+    )
 
 
 @pytest.mark.parametrize("value", [None, []])
