@@ -29,6 +29,7 @@ DOWN = {
     "maintenance": Fault("status", status=503, body="html"),
     "no response": Fault("drop"),
     "gateway": Fault("status", status=504, body="empty"),
+    "web page": Fault("html_200"),
 }
 
 

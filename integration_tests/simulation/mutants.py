@@ -284,8 +284,8 @@ def _passed_over_in_silence(self: IdRange, id_: int) -> None:
     self.after = id_ + PAGE_SIZE
 
 
-def _given_up(self: Any, range_: IdRange, failure: Any) -> Iterable[Page]:
-    raise failure.error
+def _given_up(self: Any, range_: IdRange, failure: Any, error: Exception, **_: Any) -> None:
+    raise error
 
 
 def _gone_on_the_next_page(found: sweep.Sweep, seen: Ids, _: CoupaList) -> frozenset[int]:
@@ -467,7 +467,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "one bad record ends its list": Mutant(
         "a record that can be read arrives",
-        _changing(_reading, "_ask_for_id", _given_up),
+        _changing(_reading, "_look_behind_failure", _given_up),
         lambda s: _some(s) and _has_ill(s, heavy=False) and "fields" not in s.dialect,
     ),
     "neighbours of a bad record": Mutant(

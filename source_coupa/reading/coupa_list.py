@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
-from source_coupa.reading.bookmark import text_of
+from source_coupa.reading.bookmark import END, text_of
 from source_coupa.reading.division import Division
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.filter_proof import TICK, FilterProof
@@ -31,23 +32,32 @@ from source_coupa.reading.requests import (
     Requests,
     Shape,
 )
-from source_coupa.reading.responses import QueryRefusedError, checked, moment_of
+from source_coupa.reading.responses import QueryRefusedError, as_ill, checked, moment_of
 from source_coupa.reading.row_changes import Watch, once
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, value_of
-from source_coupa.transport.connection import LARGEST_RECORD, Connection, RequestFailedError
+from source_coupa.transport.connection import LARGEST_RECORD, Connection
 from source_coupa.transport.instance import Instance
 from source_coupa.transport.retry_after import LONGEST_WAIT
 
 logger = logging.getLogger("airbyte")
 
 ENOUGH_ALONE = 3
-"""Attempts for a page of one record, until its id is asked for to continue after it."""
+"""Attempts for a page of one record, until its id is asked for to continue after it; one less for a
+larger page, and one less where they fail slowly."""
 
 ENOUGH_REFUSALS = 2
 """Refusals of the question for changed rows, until it is given up: one may be a blip."""
 
 MOST_MISSING = 1_000
 """Records of a list that cannot be read, before the list is given up: that is no record's fault."""
+
+SLOW = 20.0
+"""Seconds that a failure takes, as when Coupa does not respond in time. Such failures must not be
+many: a request may take five minutes."""
+
+MOST_LOST = 2 * 3_600.0
+"""Seconds that all failures of a list take, before the next record that cannot be read ends it: the
+next sync continues after those that were passed over."""
 
 TARGET_BYTES = 4_000_000
 """Of a page; fewer of larger records are asked for at once."""
@@ -140,6 +150,7 @@ class _Reading:
         self._highest = 0
         self._new = 0
         self._missing = len(wanted.missing)
+        self._lost = 0.0
 
     def pages(self) -> Iterator[Page]:
         """See `CoupaList.read`."""
@@ -183,6 +194,8 @@ class _Reading:
         """Asks for everything once more, and for nothing that is under way."""
         self._requests.drop()
         self._missing = len(self._wanted.missing)
+        # its request may have been among them
+        self._proof.is_wanted = self._wanted.proves_filter and self._wanted.checks_times
         self._begin()
         return [Page(began=self._requests.began, starts_over=True)]
 
@@ -238,6 +251,7 @@ class _Reading:
             on_failure=partial(self._on_failed_page, range_, variant),
             records=size,
             failures=range_.failures,
+            refused_tokens=range_.refused_tokens,
         )
 
     def _on_page(
@@ -312,10 +326,14 @@ class _Reading:
             self._ask_for_page(range_)
             covers = (after, range_.after) if range_.is_of_all else None
             return [Page(began=self._requests.began, covers=covers)]
+        return self._end(range_)
+
+    def _end(self, range_: IdRange) -> Iterable[Page]:
+        """Nothing is left of a range."""
         if not range_.is_of_all:
             return ()
         self._division.close(range_)
-        return [Page(began=self._requests.began, covers=(after, range_.until))]
+        return [Page(began=self._requests.began, covers=(range_.after, range_.until))]
 
     def _check_times(self, page: list[JsonRecord]) -> None:
         """Holds update times against the bound, and asks once for a proof of the filter.
@@ -359,41 +377,51 @@ class _Reading:
                 return ()
             if range_.nulls:
                 return self._on_refused_nulls(range_, variant)
-            if not self._has_pages:
-                return self._do_without(range_, variant, failure)
-        is_page = isinstance(failure, RequestFailedError) and failure.is_page
-        if not is_page:
+            if not self._has_pages and self._do_without(range_, variant, failure):
+                return ()
+        ill = as_ill(self._resource, failure)
+        if ill is None:
             return self._retry(range_, failure)
-        assert isinstance(failure, RequestFailedError)
-        range_.is_ill = range_.is_ill or self._requests.others_came_since(question)
-        if failure.too_large:
+        is_slow = question.seconds > SLOW
+        self._lost += question.seconds
+        others_came = not ill.is_final and self._requests.others_came_since(question)
+        range_.is_ill = range_.is_ill or others_came or range_.failed_size is not None
+        if ill.too_large:
             # room for it is reserved before it is asked for again
-            self._requests.record_bytes = max(failure.too_large // range_.size, 1)
-        if range_.size > 1 and (failure.too_large or range_.is_ill):
-            if failure.wait is not None and failure.wait > LONGEST_WAIT:
+            self._requests.record_bytes = max(ill.too_large // range_.size, 1)
+        if range_.size > 1 and (ill.too_large or range_.is_ill):
+            if ill.wait is not None and ill.wait > LONGEST_WAIT:
                 return self._retry(range_, failure)
-            range_.shrink()
-            logger.info(f"{self._resource}: asking for {range_.size} records at a time.")
-            self._ask_for_page(range_, max(SOON, failure.wait or 0.0))
+            self._ask_for_fewer(range_, max(SOON, ill.wait or 0.0), is_slow=is_slow)
             return ()
-        if 0 < failure.too_large <= LARGEST_RECORD:
+        if 0 < ill.too_large <= LARGEST_RECORD:
             self._ask_for_page(range_, SOON)
             return ()
-        if range_.failures + 1 < (2 if range_.size > 1 else ENOUGH_ALONE):
+        is_setting = ill.is_final and not self._has_pages
+        enough = ENOUGH_ALONE - is_slow - (range_.size > 1 and not ill.is_final)
+        attempts = range_.failures + 1
+        if not is_setting and (attempts < enough or (attempts - enough) % ENOUGH_ALONE):
             return self._retry(range_, failure)
-        return self._ask_for_id(range_, failure)
+        self._look_behind_failure(range_, failure, ill.error, is_slow=is_slow)
+        return ()
+
+    def _ask_for_fewer(self, range_: IdRange, delay: float, *, is_slow: bool) -> None:
+        range_.shrink(1 if is_slow else range_.size // 2)
+        logger.info(f"{self._resource}: asking for {range_.size} records at a time.")
+        self._ask_for_page(range_, delay)
 
     def _retry(self, range_: IdRange, failure: Exception) -> Iterable[Page]:
         """As `Requests.retry`, with as many records as the range has by now."""
         question = self._page_question(range_)
         pages = self._requests.retry(question, failure)
-        range_.failures = question.failures
+        range_.failures, range_.refused_tokens = question.failures, question.refused_tokens
         return pages
 
     def _do_without(
         self, range_: IdRange, variant: tuple[bool, bool], refused: QueryRefusedError
-    ) -> Iterable[Page]:
-        """Asks without `order_by`, without the filter, without both, until Coupa takes it."""
+    ) -> bool:
+        """Asks without `order_by`, without the filter, without both, until Coupa takes it; False
+        if it takes none of these."""
         is_filtered = self._is_filtered
         if variant == (self._capabilities.takes_order_by, is_filtered):
             self._refused.append(variant)
@@ -402,7 +430,7 @@ class _Reading:
             left = [other for other in others if other not in self._refused]
             if not left:
                 self._capabilities.takes_order_by, self._is_filtered = first
-                raise errors.refused_query(self._resource, str(refused))
+                return False
             self._capabilities.takes_order_by, self._is_filtered = left[0]
             if not self._is_filtered and is_filtered:
                 self._proof.is_wanted = False
@@ -411,42 +439,113 @@ class _Reading:
                     f"whole list and comparing here: {refused}"
                 )
         self._ask_for_page(range_)
-        return ()
+        return True
 
-    def _ask_for_id(self, range_: IdRange, failure: RequestFailedError) -> Iterable[Page]:
-        """Asks for the id of the next record: if that comes, the page is ill, not the list."""
-        query = {**self._page_query(range_, 1), **self._id_alone()}
+    # What is ill? A page in which there can be no record comes from each list that is up, for no
+    # record is at fault there. So do those below a record that cannot be read, and the first that
+    # fails ends with its id.
+
+    def _look_behind_failure(
+        self,
+        range_: IdRange,
+        failure: Exception,
+        error: AirbyteTracedException,
+        *,
+        is_slow: bool,
+    ) -> None:
+        """Asks for something that is no trouble to send: if that comes, the list is up."""
+        look = _Look(range_, failure, error, is_slow=is_slow)
+        if range_.size > 1 or not self._id_alone():
+            self._ask_between(look, range_.after, range_.after)
+            return
         self._requests.ask(
             Question(
-                query,
-                partial(self._on_id, range_, failure),
-                lambda _, again: self._retry(range_, _as_failure(again, failure)),
+                {**self._page_query(range_, 1), **self._id_alone()},
+                partial(self._on_id, look),
+                lambda *_: self._ask_between(look, range_.after, range_.after),
             )
         )
-        return ()
 
-    def _on_id(
-        self, range_: IdRange, failure: RequestFailedError, fetched: Fetched
-    ) -> Iterable[Page]:
+    def _on_id(self, look: _Look, fetched: Fetched) -> Iterable[Page]:
         fetched.load.release()
+        range_ = look.range_
         page = checked(self._resource, fetched.records, range_.after or None)
-        if range_.size > 1:
-            range_.is_ill = True
-            range_.failures = 0
-            range_.shrink()
+        if not self._id_alone():
+            # it was refused, and the record came as a whole
             self._ask_for_page(range_)
             return ()
         if not page or page[0]["id"] > range_.until:
             # what failed belongs to the next range
             self._confirm_end(range_)
             return ()
-        return self._pass_over(range_, page[0]["id"], failure.error)
+        return self._pass_over(range_, page[0]["id"], look.error)
+
+    def _ask_between(self, look: _Look, low: int, high: int) -> Iterable[Page]:
+        """Asks for records above `low`, where the first one can be, up to and including `high`."""
+        self._requests.ask(
+            Question(
+                {
+                    **self._page_query(look.range_, PAGE_SIZE),
+                    **_above(low),
+                    "id[lt]": str(high + 1),
+                },
+                partial(self._on_between, look, high),
+                partial(self._on_failure_between, look, low, high),
+                records=PAGE_SIZE,
+            )
+        )
+        return ()
+
+    def _on_between(self, look: _Look, high: int, fetched: Fetched) -> Iterable[Page]:
+        fetched.load.release()
+        range_ = look.range_
+        if range_.size > 1:
+            range_.is_ill = True
+            range_.failures = 0
+            self._ask_for_fewer(range_, 0.0, is_slow=look.is_slow)
+        elif fetched.records:
+            self._ask_for_page(range_)
+        elif high >= range_.until:
+            # what failed seems to belong to the next range
+            self._confirm_nothing_between(look)
+        else:
+            if look.top <= high:
+                look.top = END
+            step = (look.top - high) // 2 if look.top < END else 2 * (high - range_.after)
+            self._ask_between(look, high, min(high + max(step, 1), range_.until))
+        return ()
+
+    def _confirm_nothing_between(self, look: _Look) -> None:
+        """Asks for a record that was read, to see that lists without records mean what they say."""
+        range_ = look.range_
+        query = self._small_query({"id[lt]": str(range_.until + 1)}, descending=True)
+
+        def on_answer(fetched: Fetched) -> Iterable[Page]:
+            fetched.load.release()
+            if any(record.get("id", END) <= range_.after for record in fetched.records):
+                return self._end(range_)
+            return self._retry(range_, look.failure)
+
+        self._requests.ask(Question(query, on_answer, lambda *_: self._retry(range_, look.failure)))
+
+    def _on_failure_between(
+        self, look: _Look, low: int, high: int, question: Question, again: Exception
+    ) -> Iterable[Page]:
+        if low == high:
+            is_refused = isinstance(again, QueryRefusedError)
+            return self._retry(look.range_, look.failure if is_refused else again)
+        if as_ill(self._resource, again) is None or not question.failures:
+            return self._requests.retry(question, again)
+        if high - low == 1:
+            return self._pass_over(look.range_, high, look.error)
+        look.top = high
+        return self._ask_between(look, low, low + (high - low) // 2)
 
     def _pass_over(
         self, range_: IdRange, id_: int, error: AirbyteTracedException
     ) -> Iterable[Page]:
         self._missing += 1
-        if self._missing > MOST_MISSING:
+        if self._missing > MOST_MISSING or self._lost > MOST_LOST:
             raise error
         logger.warning(
             f"{self._resource}: record {id_} cannot be read and is passed over for now. "
@@ -474,7 +573,9 @@ class _Reading:
         return [Page(records=own, began=self._requests.began, load=fetched.load, found=id_)]
 
     def _on_still_missing(self, id_: int, question: Question, failure: Exception) -> Iterable[Page]:
-        if question.failures + 1 < ENOUGH_ALONE:
+        ill = as_ill(self._resource, failure)
+        is_known = ill is not None and (ill.is_final or question.seconds > SLOW)
+        if not is_known and (ill is None or question.failures + 1 < ENOUGH_ALONE):
             return self._requests.retry(question, failure)
         logger.info(f"{self._resource}: record {id_} still cannot be read.")
         return ()
@@ -640,6 +741,25 @@ class _Reading:
         return ()
 
 
+@dataclass(eq=False)
+class _Look:
+    """While it is found out what is ill.
+
+    Attributes:
+        range_: whose next page has failed.
+        failure: of that page.
+        error: what it means.
+        is_slow: whether it took long.
+        top: a record of the range that cannot be read has this id at most.
+    """
+
+    range_: IdRange
+    failure: Exception
+    error: AirbyteTracedException
+    is_slow: bool
+    top: int = END
+
+
 def _above(id_: int) -> dict[str, str]:
     return {"id[gt]": str(id_)} if id_ else {}
 
@@ -647,8 +767,3 @@ def _above(id_: int) -> dict[str, str]:
 def _keys(page: list[JsonRecord]) -> list[tuple[object, object]]:
     """What changes when records do."""
     return [(record.get("id"), value_of(record, UPDATED_AT)) for record in page]
-
-
-def _as_failure(again: Exception, before: RequestFailedError) -> RequestFailedError:
-    """What to say of a list that refuses to send an id alone: what it said of the page."""
-    return again if isinstance(again, RequestFailedError) else before

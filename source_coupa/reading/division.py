@@ -17,8 +17,12 @@ from source_coupa.reading.id_ranges import FIRST_PLACE, PAGE_SIZE, WORTH_A_CUT, 
 from source_coupa.reading.pages import Page
 from source_coupa.reading.requests import Fetched, Question, Requests
 from source_coupa.reading.responses import checked
+from source_coupa.transport.connection import RequestFailedError
 
 logger = logging.getLogger("airbyte")
+
+ENOUGH_CUTS = 3
+"""Attempts to find a place for a cut: without one, a long list takes many times as long."""
 
 MANY = 5
 """Idle readers for which the end of a list is worth a request before its first page came."""
@@ -159,6 +163,9 @@ class Division:
         return ()
 
     def _on_no_cut(self, question: Question, failure: Exception) -> Iterable[Page]:
+        is_blip = isinstance(failure, RequestFailedError) and not failure.is_final
+        if is_blip and question.failures + 1 < ENOUGH_CUTS:
+            return self._requests.retry(question, failure)
         self._wants_ranks = False
         logger.info(f"{self._resource}: the list is read by fewer readers: {failure}")
         return ()

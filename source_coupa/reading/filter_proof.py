@@ -10,7 +10,7 @@ from functools import partial
 from source_coupa import errors
 from source_coupa.reading.bookmark import text_of
 from source_coupa.reading.pages import Page
-from source_coupa.reading.requests import Fetched, Question, Requests
+from source_coupa.reading.requests import IDS_AND_TIMES, Fetched, Question, Requests
 from source_coupa.reading.responses import QueryRefusedError, moment_of
 from source_coupa.records.fields import UPDATED_AT
 
@@ -62,7 +62,7 @@ class FilterProof:
         Args:
             order: parameters that put the newest first.
         """
-        query = {**order, "limit": "10"}
+        query = {**order, "limit": "10", **(IDS_AND_TIMES if self._id_alone() else {})}
         self._requests.ask(Question(query, self._on_records, self._on_no_proof, records=10))
 
     def _on_records(self, fetched: Fetched) -> Iterable[Page]:

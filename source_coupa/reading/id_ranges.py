@@ -35,6 +35,7 @@ class IdRange:
         failed_size: the smallest size at which a page failed; None if none did.
         pages_since: pages that came since then.
         failures: of the next page, one after another.
+        refused_tokens: those of them that were 401.
         is_ill: whether the next page fails while other requests get responses.
         read: records so far.
         last_length: records of the last page, whatever range they belong to.
@@ -55,6 +56,7 @@ class IdRange:
     failed_size: int | None = None
     pages_since: int = 0
     failures: int = 0
+    refused_tokens: int = 0
     is_ill: bool = False
     read: int = 0
     last_length: int = 0
@@ -89,11 +91,11 @@ class IdRange:
         self.until = at
         return rest
 
-    def shrink(self) -> None:
-        """Takes note of a page that failed: the next one is half as large."""
+    def shrink(self, size: int) -> None:
+        """Takes note of a page that failed: the next one has so many records at most."""
         self.failed_size = self.size
         self.pages_since = 0
-        self.size = max(self.size // 2, 1)
+        self.size = max(size, 1)
 
     def pass_over(self, id_: int) -> None:
         """Continues after a record that cannot be read."""
@@ -108,7 +110,7 @@ class IdRange:
         self.density = len(page) / max(last - self.after, 1)
         self.after = last
         self.read += len(page)
-        self.failures = 0
+        self.failures = self.refused_tokens = 0
         self.is_ill = False
         self.pages_since += 1
         larger = min(2 * self.size, PAGE_SIZE)

@@ -14,13 +14,13 @@ from functools import partial
 
 from source_coupa import errors
 from source_coupa.reading.bookmark import IdSet
-from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, CoupaList
+from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, SOON, CoupaList
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 from source_coupa.reading.inside_parents import Difference, InsideParents
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.requests import IDS_ALONE, Fetched, Question, Requests
-from source_coupa.reading.responses import QueryRefusedError, checked
+from source_coupa.reading.responses import QueryRefusedError, as_ill, checked
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.connection import Connection, RequestFailedError
 
@@ -172,10 +172,13 @@ class NestedLists:
         for page in self._parent_pages(wanted, None):
             if page.load is not None:
                 page.load.release()
-            group = _Group(page.covers, len(page.records))
-            for record in page.records:
-                self._ask(_Parent(record["id"], IdRange(0), group))
-            if not page.records:
+            # a parent that cannot be read itself can have a list that can
+            ids = [record["id"] for record in page.records]
+            ids += [] if page.missing is None else [page.missing]
+            group = _Group(page.covers, len(ids))
+            for id_ in ids:
+                self._ask(_Parent(id_, IdRange(0), group))
+            if not ids:
                 yield Page(began=page.began, covers=page.covers)
             yield from self._questions.pages(lambda: None, until=LOOK_AHEAD)
         yield from self._questions.pages(lambda: None)
@@ -320,10 +323,10 @@ class NestedLists:
             return {}
         return {"order_by": "id", "dir": "desc" if descending else "asc"}
 
-    def _ask(self, parent: _Parent) -> None:
-        after = parent.position.after
+    def _ask(self, parent: _Parent, failures: int = 0) -> None:
+        after, size = parent.position.after, parent.position.size
         query = {
-            "limit": str(PAGE_SIZE),
+            "limit": str(size),
             **({"id[gt]": str(after)} if after else {}),
             **self._order(),
         }
@@ -332,8 +335,9 @@ class NestedLists:
                 query,
                 partial(self._on_rows, parent),
                 partial(self._on_failure, parent),
-                records=PAGE_SIZE,
+                records=size,
                 connection=self._connect(parent.id),
+                failures=failures,
             )
         )
 
@@ -342,12 +346,18 @@ class NestedLists:
             fetched.load.release()
             return self._look_for_parent(parent, None)
         self._answers += 1
-        position = parent.position
+        position, size = parent.position, parent.position.size
         rows = checked(self._path, fetched.records, position.after or None)
+        if not rows and size < PAGE_SIZE:
+            # few rows are soon all hidden
+            fetched.load.release()
+            position.size, position.hidden = PAGE_SIZE, position.after
+            self._ask(parent)
+            return ()
         if rows:
             self._questions.record_bytes = fetched.size // len(rows)
-        self._lengths.note(position, len(rows), PAGE_SIZE)
-        is_last = self._lengths.is_last(len(rows), PAGE_SIZE)
+        self._lengths.note(position, len(rows), size)
+        is_last = self._lengths.is_last(len(rows), size)
         if rows:
             position.advance(rows)
         if not is_last:
@@ -398,14 +408,30 @@ class NestedLists:
         if not question.failures:
             parent.answers_before = self._answers
         is_ill_alone = self._answers > parent.answers_before
-        is_page = isinstance(failure, RequestFailedError) and failure.is_page
+        ill = as_ill(self._path, failure)
+        if ill is not None and ill.is_final and not self._answers:
+            if question.failures:
+                # none was ever had: it is a setting
+                raise ill.error
+            # it may be this list alone: others have been asked for
+            question.failures += 1
+            self._questions.ask(question, SOON)
+            return ()
         if (
-            is_page
+            ill is not None
             and question.failures + 1 >= ENOUGH_ALONE
-            and (is_ill_alone or (self._answers and question.failures >= 2 * ENOUGH_ALONE))
+            and (
+                is_ill_alone
+                or (self._answers and not ill.is_final and question.failures >= 2 * ENOUGH_ALONE)
+            )
         ):
-            assert isinstance(failure, RequestFailedError)
-            return self._look_for_parent(parent, failure)
+            position = parent.position
+            if position.size > 1 and position.hidden != position.after:
+                # its rows may be too heavy for a page
+                position.shrink(1)
+                self._ask(parent, ENOUGH_ALONE - 1)
+                return ()
+            return self._look_for_parent(parent, ill)
         return self._questions.retry(question, failure)
 
     def _look_for_parent(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from source_coupa.reading.id_ranges import IdRange
+from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
 
 
 class PageLengths:
@@ -28,6 +28,9 @@ class PageLengths:
         """Whether a page of `length` records, of which `size` were asked for, is the last one."""
         if length == 0:
             return True
+        if size < PAGE_SIZE:
+            # half of few records is soon hidden
+            return False
         known = self.short_page if self._learns else self._known
         return length < size and known is not None and 2 * length <= known + 1 and not self._goes_on
 

@@ -77,6 +77,7 @@ class Question:
         refused_tokens: failures that were 401.
         answers_before: how many responses the host had given when it was sent.
         proves_no_selection: whether it was refused with `fields`, and is sent without.
+        seconds: that the last failure took.
     """
 
     query: Mapping[str, str]
@@ -88,6 +89,7 @@ class Question:
     refused_tokens: int = 0
     answers_before: int = 0
     proves_no_selection: bool = False
+    seconds: float = 0.0
 
     @property
     def asks_for_ids_alone(self) -> bool:
@@ -115,6 +117,7 @@ class Requests:
         self._connection = connection
         self._scheduler = instance.scheduler
         self._breaker = instance.breaker
+        self._clock = instance.clock
         self._capabilities = instance.capabilities
         self._shape = shape
         self._pending: dict[Future[Fetched], Question] = {}
@@ -212,10 +215,18 @@ class Requests:
     def _fetch(self, question: Question, load: Load) -> Fetched:
         """Runs in a thread of the scheduler."""
         connection = question.connection or self._connection
-        response = connection.get(question.query, load, records=question.records)
+        began = self._clock.monotonic()
+        try:
+            response = connection.get(question.query, load, records=question.records)
+            self._scheduler.observe(response.seconds)
+            page = records_of(self._resource, response)
+        except RequestFailedError:
+            question.seconds = self._clock.monotonic() - began
+            raise
+        except QueryRefusedError:
+            self._breaker.answered()
+            raise
         self._breaker.answered()
-        self._scheduler.observe(response.seconds)
-        page = records_of(self._resource, response)
         if self._shape is not None:
             page = list(map(self._shape, page))
         size = len(response.body)

@@ -34,6 +34,13 @@ def records_of(resource: str, response: Response) -> list[JsonRecord]:
     return page
 
 
+def as_ill(resource: str, failure: Exception) -> RequestFailedError | None:
+    """A failure that a record can be the cause of, whatever its status is; None for others."""
+    if isinstance(failure, QueryRefusedError):
+        return RequestFailedError(errors.refused_query(resource, str(failure)), is_final=True)
+    return failure if isinstance(failure, RequestFailedError) and failure.is_page else None
+
+
 def checked(resource: str, page: list[JsonRecord], after: int | None) -> list[JsonRecord]:
     """The page, if the ids of its records are whole numbers that ascend from above `after`.
 

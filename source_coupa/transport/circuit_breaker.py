@@ -28,7 +28,7 @@ class CircuitBreaker:
         return len(self._given_up) > 1
 
     def answered(self) -> None:
-        """Takes note of a response."""
+        """Takes note of a page, or of Coupa's word that a query is refused."""
         with self._lock:
             self._answers += 1
             self._given_up.clear()

@@ -99,7 +99,7 @@ class RequestFailedError(Exception):
     @property
     def is_page(self) -> bool:
         """Whether fewer records may come where these did not."""
-        return not (self.is_final or self.is_token or self.is_refused_token or self.is_limit)
+        return not (self.is_token or self.is_refused_token or self.is_limit)
 
 
 _T = TypeVar("_T", bound=AuthBase)

@@ -12,6 +12,10 @@ LONGEST_WAIT = 600.0
 """Seconds; a Retry-After beyond it ends the list, the next sync goes on from its state."""
 
 
+MOST_STATED = 24 * 3_600.0
+"""Seconds; more of them say no more."""
+
+
 def retry_after(response: requests.Response, now: datetime) -> float | None:
     """The seconds of a Retry-After header in either of its forms, None without a valid one.
 
@@ -28,4 +32,4 @@ def retry_after(response: requests.Response, now: datetime) -> float | None:
             seconds = (moment - now).total_seconds()
         except (TypeError, ValueError, OverflowError):
             return None
-    return max(seconds, 0.0) if math.isfinite(seconds) else None
+    return min(max(seconds, 0.0), MOST_STATED) if math.isfinite(seconds) else None

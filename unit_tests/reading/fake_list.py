@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
+from operator import eq, gt, le, lt
 from typing import Any
 
 import orjson
@@ -22,6 +23,7 @@ from source_coupa.transport.clock import Clock
 from source_coupa.transport.connection import RequestFailedError, Response
 from source_coupa.transport.instance import Instance
 
+_COMPARISONS = {"id": eq, "id[gt]": gt, "id[lt]": lt, "id[lt_or_eq]": le}
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 Record = dict[str, Any]
 Query = Mapping[str, str]
@@ -145,9 +147,8 @@ class FakeList:
         return rows
 
     def _matches(self, row: Record, name: str, value: str) -> bool:
-        if name in ("id", "id[gt]", "id[lt_or_eq]"):
-            compare = {"id": int.__eq__, "id[gt]": int.__gt__, "id[lt_or_eq]": int.__le__}[name]
-            return bool(compare(row["id"], int(value)))
+        if name in _COMPARISONS:
+            return bool(_COMPARISONS[name](row["id"], int(value)))
         if name == "id[in]":
             return str(row["id"]) in value.split(",")
         if name.endswith("[updated-at][gt_or_eq]"):

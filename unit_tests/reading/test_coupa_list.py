@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from random import Random
 
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
+from source_coupa import errors
 from source_coupa.reading.bookmark import END, IdSet
 from source_coupa.reading.pages import Pass
+from source_coupa.reading.responses import QueryRefusedError
+from source_coupa.transport.connection import RequestFailedError
 
 from .fake_list import FakeList, Query, Reader, failure, of_ids, record
 
@@ -190,6 +195,27 @@ def test_a_filter_that_an_earlier_sync_could_not_prove_is_proved(
     assert Reader(source).ids(Pass(proves_filter=True, done=IdSet(done))) == []
 
 
+def test_a_proof_that_a_new_start_forgets_is_asked_for_again() -> None:
+    source = of_ids(range(1, 10), updated_at="2026-03-01T00:00:00Z")
+    source.zone = 2
+    proofs: list[Query] = []
+    refused: list[Query] = []
+
+    def before(query: Query) -> None:
+        if "updated_at[blank]" in query:
+            if not proofs:
+                raise failure()
+            refused.append(query)
+        elif "id" in query and not refused:
+            proofs.append(query)
+            raise failure()
+
+    source.before = before
+    source.refuses = ["updated_at[blank]"]
+    with pytest.raises(AirbyteTracedException, match="by its own update time"):
+        Reader(source).pages(Pass(since=SINCE, asks_for_nulls=True, proves_filter=True))
+
+
 def test_the_filter_is_proved_by_one_request() -> None:
     source = of_ids(range(1, 201), updated_at="2026-01-01T00:00:00.700+00:00")
     Reader(source).pages(Pass(proves_filter=True))
@@ -362,6 +388,20 @@ def test_a_page_that_is_too_heavy_is_asked_for_in_smaller_parts() -> None:
     assert not any(page.missing is not None for page in pages)
 
 
+def test_a_small_page_with_a_record_that_is_hidden_ends_no_list_that_is_known() -> None:
+    source = of_ids(range(1, 301))
+    known = Reader(source).pages()[-1].short_page
+    source.hidden = [120]
+
+    def before(query: Query) -> None:
+        if "fields" not in query and len(source._page(query)) > 12:
+            raise failure()
+
+    source.before = before
+    came = Reader(source).ids(Pass(short_page=known))
+    assert came == [id_ for id_ in range(1, 301) if id_ != 120]
+
+
 @pytest.mark.parametrize("bad", [1, 50, 51, 77, 300])
 @pytest.mark.parametrize("useful", [1, 8])
 def test_a_record_that_cannot_be_read_is_named_and_passed_over(bad: int, useful: int) -> None:
@@ -377,6 +417,141 @@ def test_a_record_that_cannot_be_read_is_named_and_passed_over(bad: int, useful:
     assert sorted(came) == [id_ for id_ in range(1, 301) if id_ != bad]
     assert [page.missing for page in pages if page.missing] == [bad]
     assert IdSet(page.covers for page in pages if page.covers is not None).gaps() == []
+
+
+STATUSES: dict[str, Callable[[], Exception]] = {
+    "5xx": failure,
+    "403": partial(failure, is_final=True),
+    "400": partial(QueryRefusedError, "no reason given"),
+}
+
+
+def with_ill(ids: Iterable[int], ill: Iterable[int], make: Callable[[], Exception]) -> FakeList:
+    """A list in which some records cannot be read, but for their ids alone."""
+    source, bad = of_ids(ids), set(ill)
+
+    def before(query: Query) -> None:
+        if "fields" not in query and any(row["id"] in bad for row in source._page(query)):
+            raise make()
+
+    source.before = before
+    return source
+
+
+def assert_all_but(ill: Collection[int], reader: Reader, wanted: Pass | None = None) -> None:
+    """All records come but for these, which are named, and nothing is left to read."""
+    pages = reader.pages(wanted)
+    came = [row["id"] for page in pages for row in page.records]
+    assert sorted(came) == [id_ for id_ in reader.source.records if id_ not in ill]
+    assert {page.missing for page in pages if page.missing is not None} == set(ill)
+    assert IdSet(page.covers for page in pages if page.covers is not None).gaps() == []
+
+
+@pytest.mark.parametrize("bad", [1, 77, 300])
+@pytest.mark.parametrize("useful", [1, 8])
+@pytest.mark.parametrize("status", STATUSES)
+def test_a_record_is_passed_over_whatever_its_status_is(bad: int, useful: int, status: str) -> None:
+    source = with_ill(range(1, 301), [bad], STATUSES[status])
+    assert_all_but([bad], Reader(source, useful=useful))
+    assert len(source.queries) < 60
+
+
+@pytest.mark.parametrize("ill", [[1], [77], [300], [76, 77, 78], [1, 50, 51, 299, 300]])
+@pytest.mark.parametrize("useful", [1, 8])
+@pytest.mark.parametrize("gap", [1, 7, 1_000])
+def test_a_record_is_found_where_ids_alone_are_refused(
+    ill: list[int], useful: int, gap: int
+) -> None:
+    source = with_ill(range(gap, 300 * gap + 1, gap), [gap * id_ for id_ in ill], failure)
+    source.refuses = ["fields"]
+    assert_all_but([gap * id_ for id_ in ill], Reader(source, useful=useful))
+    assert len(source.queries) < 40 + 50 * len(ill)
+
+
+def time_out(reader: Reader, ill: Collection[int]) -> list[Query]:
+    """Lets requests that hold such records fail after five minutes; gives these requests."""
+    failed: list[Query] = []
+
+    def before(query: Query) -> None:
+        page = reader.source._page(query)
+        if "fields" not in query and any(row["id"] in ill for row in page):
+            reader.clock.waited.append(300.0)
+            failed.append(query)
+            raise failure()
+
+    reader.source.before = before
+    return failed
+
+
+@pytest.mark.parametrize("bad", [1, 20, 77, 280])
+@pytest.mark.parametrize("useful", [1, 8])
+def test_a_record_that_times_out_costs_few_requests_that_do(bad: int, useful: int) -> None:
+    reader = Reader(of_ids(range(1, 301)), useful=useful)
+    failed = time_out(reader, [bad])
+    assert_all_but([bad], reader)
+    assert len(failed) < 8
+
+
+def test_records_that_time_out_end_a_list_that_the_next_sync_goes_on_with() -> None:
+    reader = Reader(of_ids(range(1, 301)))
+    ill = range(50, 100)
+    time_out(reader, ill)
+    done, came, missing = IdSet(), set[int](), set[int]()
+    syncs = 0
+    while done.gaps():
+        syncs += 1
+        assert syncs < 10
+        before = len(missing)
+        reader.clock.waited.clear()
+        try:
+            for page in reader.coupa_list().read(Pass(done=done)):
+                came |= {row["id"] for row in page.records}
+                missing |= set() if page.missing is None else {page.missing}
+                done = IdSet([*done, *([page.covers] if page.covers is not None else [])])
+        except AirbyteTracedException:
+            assert len(missing) > before
+        assert sum(reader.clock.waited) < 4 * 3_600
+    assert missing == set(ill)
+    assert came == reader.source.records.keys() - missing
+
+
+def test_a_record_of_the_next_range_ends_this_one_where_ids_alone_are_refused() -> None:
+    source = with_ill([*range(1, 91), *range(101, 300)], [101], failure)
+    source.refuses = ["fields"]
+    pages = Reader(source).pages(Pass(done=IdSet([(100, END)])))
+    assert [row["id"] for page in pages for row in page.records] == [*range(1, 91)]
+    assert [page.missing for page in pages if page.missing] == []
+
+
+def test_a_filter_on_ids_that_hides_records_ends_no_list() -> None:
+    class Odd(FakeList):
+        def _page(self, query: Query) -> list[dict[str, object]]:
+            return [] if "id[lt]" in query else super()._page(query)
+
+    source = Odd(of_ids(range(1, 301)).records, refuses=["fields"])
+
+    def before(query: Query) -> None:
+        if any(row["id"] == 77 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    with pytest.raises(AirbyteTracedException, match="not available"):
+        Reader(source).pages()
+
+
+def test_a_record_that_comes_at_last_is_not_passed_over() -> None:
+    source = of_ids(range(1, 301))
+    source.refuses = ["fields"]
+    failed: list[Query] = []
+
+    def before(query: Query) -> None:
+        if len(failed) < 9 and any(row["id"] == 77 for row in source._page(query)):
+            failed.append(query)
+            raise failure()
+
+    source.before = before
+    assert_all_but([], Reader(source))
+    assert len(failed) == 9
 
 
 def test_a_body_that_one_record_makes_unreadable_costs_that_record_alone() -> None:
@@ -457,6 +632,46 @@ def test_a_missing_record_that_still_fails_stays_missing() -> None:
     assert not any(page.found is not None for page in pages)
 
 
+def test_a_missing_record_that_still_times_out_is_asked_for_once() -> None:
+    reader = Reader(of_ids([5]))
+    failed = time_out(reader, [5])
+    reader.pages(Pass(missing=frozenset({5}), done=IdSet([(0, END)])))
+    assert len(failed) == 1
+
+
+@pytest.mark.parametrize("status", ["403", "400"])
+def test_a_missing_record_that_is_refused_ends_no_list(status: str) -> None:
+    source = with_ill(range(1, 10), [5], STATUSES[status])
+    pages = Reader(source).pages(Pass(missing=frozenset({5}), done=IdSet([(0, 5)])))
+    assert [row["id"] for page in pages for row in page.records] == [6, 7, 8, 9]
+
+
+def test_a_list_whose_end_is_not_found_at_once_is_read_by_many() -> None:
+    source = of_ids(range(1, 2_001))
+    failed: list[Query] = []
+
+    def before(query: Query) -> None:
+        if query.get("dir") == "desc" and not failed:
+            failed.append(query)
+            raise failure()
+
+    source.before = before
+    assert sorted(Reader(source, useful=8).ids()) == sorted(source.records)
+    assert (
+        len(
+            {query.get("id[gt]") for query in source.queries}
+            - {str(n) for n in range(0, 2_001, 50)}
+        )
+        > 3
+    )
+
+
+def test_a_newest_record_that_cannot_be_read_is_no_obstacle_to_the_proof() -> None:
+    source = with_ill(range(1, 10), [9], failure)
+    Reader(source).pages(Pass(proves_filter=True, done=IdSet([(0, END)])))
+    assert any("updated_at[lt]" in query for query in source.queries)
+
+
 def test_a_list_that_always_fails_is_given_up_after_its_attempts() -> None:
     source = of_ids([1])
 
@@ -468,7 +683,7 @@ def test_a_list_that_always_fails_is_given_up_after_its_attempts() -> None:
     with pytest.raises(AirbyteTracedException, match="not available"):
         reader.pages()
     assert 300 < sum(reader.clock.waited) < 900
-    assert len(source.queries) < 25
+    assert len(source.queries) < 14
 
 
 def test_a_page_that_fails_alone_is_asked_for_in_parts_as_late_as_coupa_says() -> None:
@@ -495,9 +710,26 @@ def test_a_setting_fails_at_once() -> None:
         raise failure(is_final=True)
 
     source.before = before
+    reader = Reader(source)
     with pytest.raises(AirbyteTracedException, match="refused"):
-        Reader(source).pages()
-    assert len(source.queries) == 1
+        reader.pages()
+    # a page without records shows that no record is at fault
+    assert len(source.queries) == 2
+    assert reader.clock.waited == []
+
+
+def test_a_list_that_accepts_no_token_ends_after_some() -> None:
+    source = of_ids(range(1, 301))
+
+    def before(query: Query) -> None:
+        raise RequestFailedError(errors.config_error("401"), is_refused_token=True)
+
+    source.before = before
+    reader = Reader(source)
+    with pytest.raises(AirbyteTracedException, match="401"):
+        reader.pages()
+    assert len(source.queries) == 4
+    assert sum(reader.clock.waited) < 60
 
 
 def test_what_was_fine_and_fails_once_is_asked_for_again() -> None:

@@ -411,7 +411,7 @@ def test_parents_count_as_read_once_their_proofs_came() -> None:
 
     def fail(id_: int) -> None:
         if id_ < 500:
-            raise failure(is_final=True)
+            raise failure(is_limit=True)
 
     invoices.before = fail
     with pytest.raises(AirbyteTracedException):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import pytest
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
@@ -11,6 +12,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 from source_coupa.reading.bookmark import IdSet
 from source_coupa.reading.nested_lists import NestedLists
 from source_coupa.reading.pages import Page, Pass
+from source_coupa.reading.responses import QueryRefusedError
 from source_coupa.transport.backpressure import Load
 from source_coupa.transport.connection import Response
 
@@ -185,6 +187,69 @@ def test_one_list_that_always_fails_is_named_and_passed_over() -> None:
     done = IdSet(page.covers for page in pages if page.covers is not None)
     assert done.gaps() == []
     assert pages[-1].is_last
+
+
+@pytest.mark.parametrize("ill", [1, 60])
+@pytest.mark.parametrize(
+    "status", [partial(failure, is_final=True), partial(QueryRefusedError, "")]
+)
+def test_one_list_is_passed_over_whatever_its_status_is(
+    ill: int, status: Callable[[], Exception]
+) -> None:
+    users = Users(dict.fromkeys(range(1, 121), 3))
+
+    def before(id_: int, query: Query) -> None:
+        if id_ == ill:
+            raise status()
+
+    users.before = before
+    pages = users.pages()
+    rows = {row["user_id"] for page in pages for row in page.records}
+    assert rows == set(users.lists) - {ill}
+    assert [page.missing for page in pages if page.missing is not None] == [ill]
+
+
+@pytest.mark.parametrize("hidden_every", [0, 2, 3, 7])
+def test_rows_that_are_too_heavy_for_one_page_come_in_smaller_ones_or_are_named(
+    hidden_every: int,
+) -> None:
+    users = Users({**dict.fromkeys(range(1, 121), 3), 77: 90, 78: 11}, hidden_every=hidden_every)
+
+    def before(id_: int, query: Query) -> None:
+        assert len(users.lists[77].queries) < 200
+        if id_ in (77, 78) and len(users.lists[id_]._page(query)) > 10:
+            raise failure()
+
+    users.before = before
+    pages = users.pages()
+    missing = {page.missing for page in pages if page.missing is not None}
+    found = {(row["user_id"], row["id"]) for page in pages for row in page.records}
+    assert {row for row in users.all_rows if row[0] not in missing} <= found
+    assert missing <= ({77, 78} if hidden_every else set())
+
+
+def test_a_parent_that_cannot_be_read_itself_keeps_its_list() -> None:
+    users = Users(dict.fromkeys(range(1, 121), 3))
+    users.users.refuses = ["fields"]
+
+    def before(query: Query) -> None:
+        if query.get("id") != "77" and any(row["id"] == 77 for row in users.users._page(query)):
+            raise failure()
+
+    users.users.before = before
+    assert users.rows() == users.all_rows
+
+
+def test_lists_that_are_all_refused_are_a_setting() -> None:
+    users = Users(dict.fromkeys(range(1, 121), 3))
+
+    def before(id_: int, query: Query) -> None:
+        raise failure(is_final=True)
+
+    users.before = before
+    with pytest.raises(AirbyteTracedException, match="refused"):
+        users.pages()
+    assert max(users.reader.clock.waited) < 2
 
 
 def test_a_missing_list_is_asked_for_until_it_comes() -> None:

@@ -22,6 +22,8 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
         ("Sat, 21 Nov 2026 12:01:00 GMT", 60.0),
         ("Sat, 21 Nov 2026 14:01:00 +0200", 60.0),
         ("Sat, 21 Nov 2026 11:00:00 GMT", 0.0),
+        ("1e308", 86_400.0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86_400.0),
     ],
 )
 def test_a_number_or_a_date_is_read(value: str, seconds: float) -> None:
