@@ -353,7 +353,7 @@ def too_large(resource: str, size: int) -> AirbyteTracedException:
     )
 
 
-def cannot_be_read(resource: str, ids: Sequence[int]) -> AirbyteTracedException:
+def cannot_be_had(resource: str, ids: Sequence[int]) -> AirbyteTracedException:
     """Names the first ten of `ids`."""
     named = ", ".join(map(str, ids[:10])) + (" and others" if len(ids) > 10 else "")
     return system_error(

@@ -435,7 +435,7 @@ class FanOut:
                 missing = sorted(progress.missing)
                 if missing and not progress.has_failed:
                     progress.has_failed = True
-                    error = errors.cannot_be_read(list_.resource, missing)
+                    error = errors.cannot_be_had(list_.resource, missing)
                     yield error.as_airbyte_message(StreamDescriptor(name=name))
                 is_whole = list_.is_complete and not progress.has_failed
                 own = AirbyteStreamStatus.COMPLETE if is_whole else AirbyteStreamStatus.INCOMPLETE
