@@ -29,7 +29,7 @@ _STATE_LETTERS = string.ascii_letters + string.digits + ".-_"
 
 
 class SignInError(Exception):
-    """What Airbyte tells the user instead of "authentication succeeded"."""
+    """What Airbyte shows the user instead of "authentication succeeded"."""
 
 
 def challenge(verifier: str) -> str:
@@ -125,25 +125,25 @@ class Airbyte:
         headers = rendered("access_token_headers")
         # JSON would be sent without this header
         assert headers["Content-Type"] == "application/x-www-form-urlencoded"
-        answer = requests.post(
+        response = requests.post(
             self._render(self._flow["access_token_url"], values),
             data=rendered("access_token_params"),
             headers=headers,
             timeout=10,
         )
-        if answer.status_code >= 400:
-            raise SignInError(f"the token endpoint says {answer.status_code}: {answer.text}")
-        body: Json = answer.json()
+        if response.status_code >= 400:
+            raise SignInError(f"the token endpoint says {response.status_code}: {response.text}")
+        body: Json = response.json()
         return body
 
-    def _with_output(self, form: Mapping[str, Any], answer: Json) -> Json:
+    def _with_output(self, form: Mapping[str, Any], response: Json) -> Json:
         output = {}
         for key in self._flow["extract_output"]:
-            if answer.get(key) is None:
+            if response.get(key) is None:
                 raise SignInError(f"Missing '{key}' field in the `OAuth Output`")
-            output[key] = str(answer[key])
+            output[key] = str(response[key])
             if key == "expires_in":
-                expiry = datetime.now(timezone.utc) + timedelta(seconds=int(answer[key]))
+                expiry = datetime.now(timezone.utc) + timedelta(seconds=int(response[key]))
                 # Java prints nanoseconds
                 output["token_expiry_date"] = f"{expiry:%Y-%m-%dT%H:%M:%S.%f}789Z"
         schema = self._oauth["complete_oauth_output_specification"]

@@ -53,16 +53,16 @@ class DuckDBFile:
     def rows(self, sql: str) -> list[Record]:
         program = (
             "import duckdb, json, sys; file, sql = sys.argv[1:]; "
-            "answer = duckdb.connect(file, read_only=True).execute(sql); "
-            "names = [(column[0], str(column[1]) == 'JSON') for column in answer.description]; "
+            "response = duckdb.connect(file, read_only=True).execute(sql); "
+            "names = [(column[0], str(column[1]) == 'JSON') for column in response.description]; "
             "print(json.dumps([{name: json.loads(value) if is_json and value else value "
-            "for (name, is_json), value in zip(names, row)} for row in answer.fetchall()], "
+            "for (name, is_json), value in zip(names, row)} for row in response.fetchall()], "
             "default=lambda time: time.isoformat()))"
         )
-        answer = subprocess.run(
+        response = subprocess.run(
             [PYTHON, "-c", program, self.path, sql], check=True, capture_output=True, text=True
         )
-        found: list[Record] = json.loads(answer.stdout)
+        found: list[Record] = json.loads(response.stdout)
         return found
 
     def run(self, sql: str) -> None:

@@ -137,7 +137,7 @@ class CliRun:
 
     @property
     def connection_status(self) -> dict[str, Any]:
-        """The one answer of `check`."""
+        """The one response of `check`."""
         (message,) = self.of_type("CONNECTION_STATUS")
         status: dict[str, Any] = message["connectionStatus"]
         return status

@@ -109,7 +109,7 @@ def test_requests_keep_to_their_rate_and_tokens_come_one_by_one(
     # what arrives late on its way meets what was sent after it: half a second's worth at most
     assert most_within(4, lists) <= PER_SECOND * 4.5
     assert len(tokens) == len(NAMES) + sum(bool(stream.nested) for stream in BUILDER_STREAMS)
-    # an answer may have arrived before the sandbox notes its end, but not two of them
+    # a response may have arrived before the sandbox notes its end, but not two of them
     for earlier, later in zip(tokens, tokens[2:], strict=False):
         assert earlier.ended is not None
         assert earlier.ended <= later.started
@@ -166,7 +166,7 @@ def test_it_describes_its_streams_as_the_image_does(
         assert streams[row.name] == {**wanted[row.name], "is_resumable": resumable}
 
 
-def test_check_tells_whether_users_can_be_read(config: Mapping[str, Any], tmp_path: Path) -> None:
+def test_check_shows_whether_users_can_be_read(config: Mapping[str, Any], tmp_path: Path) -> None:
     run = run_command(CliFiles(tmp_path, "check", config), ["users"])
     assert run.connection_status["status"] == "SUCCEEDED"
 
@@ -178,7 +178,7 @@ def test_check_tells_whether_users_can_be_read(config: Mapping[str, Any], tmp_pa
 
 
 def in_the_builder(folder: Path, command: str, config: Mapping[str, Any], stream: str = "") -> Any:
-    """The answer of the Connector Builder's backend, which migrates and normalizes a manifest
+    """The response of the Connector Builder's backend, which migrates and normalizes a manifest
     first, as the Builder asks it to."""
     path = folder / "builder.json"
     catalog = folder / "catalog.json"

@@ -118,6 +118,8 @@ def test_a_pyairbyte_script_loads_everything_and_then_what_changed(
         assert_holds(database, schema, truth)
         for stream, records in truth.items():
             assert f"{stream} {len(records)} rows" in output
+        # PyAirbyte's own caches print that of each column that can hold a text or an object
+        assert "Could not determine" not in output
         if is_first:
             change(sandbox)
     assert_only_changes_were_read(sandbox)

@@ -181,7 +181,7 @@ def last_status(output: EntrypointOutput, stream: str) -> AirbyteStreamStatus:
 
 
 def messages_of(output: EntrypointOutput) -> list[str]:
-    """The sentences of all errors."""
+    """The messages of all errors."""
     return [error.trace.error.message for error in output.errors]  # type: ignore[union-attr]
 
 

@@ -476,7 +476,7 @@ def rate_limited(host: str) -> AirbyteTracedException:
 def wait_too_long(seconds: float) -> AirbyteTracedException:
     return transient_error(
         f"Coupa asks to wait {seconds / 60:.0f} minutes before the next request: the next sync "
-        "goes on where this one stopped."
+        "continues where this one stopped."
     )
 
 

@@ -139,7 +139,7 @@ NO_FILTER = ListFilter()
 
 
 def conditions_of(text: str) -> tuple[Condition, ...]:
-    """The conditions of a filter: `status[in]=approved,paid&supplier[name]=Acme`.
+    """The conditions of a filter: `status[in]=approved,voided&supplier[name]=Acme`.
 
     Values are taken as they are, except for percent-encoding: a plus is a plus.
 
@@ -169,7 +169,7 @@ def _condition(part: str) -> Condition:
         ) from None
     if not has_value or not _NAME.fullmatch(name):
         raise ValueError(
-            "each part must have the form name=value, such as status[in]=approved,paid or "
+            "each part must have the form name=value, such as status[in]=approved,voided or "
             "supplier[name]=Acme, and an & in a value is written %26"
         )
     parts = [item.lower().replace("-", "_") for item in re.findall(r"[\w-]+", name)]

@@ -1,5 +1,5 @@
 """What the tests of failures share: a small sandbox whose rows one window holds, and what a run
-tells about what went wrong."""
+says about what went wrong."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def traces(output: EntrypointOutput) -> list[AirbyteErrorTraceMessage]:
 
 
 def failures(output: EntrypointOutput) -> dict[str, Failure]:
-    """Stream -> what is told about it. Fails if anything is told twice."""
-    told: dict[str, Failure] = {}
+    """Stream -> what is reported about it. Fails if anything is reported twice."""
+    reported: dict[str, Failure] = {}
     for error in traces(output)[:-1]:
         assert error.stream_descriptor is not None
-        assert error.stream_descriptor.name not in told
+        assert error.stream_descriptor.name not in reported
         assert error.failure_type is not None
-        told[error.stream_descriptor.name] = error.message, error.failure_type
-    return told
+        reported[error.stream_descriptor.name] = error.message, error.failure_type
+    return reported
 
 
 def statuses(output: EntrypointOutput, stream: str) -> list[str]:

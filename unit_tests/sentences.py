@@ -1,4 +1,4 @@
-"""Every sentence that the connector can show to a user, read from its source.
+"""Every message that the connector can show to a user, read from its source.
 
 A sentence is a template: what is filled in at run time is written `…`.
 """
@@ -22,7 +22,7 @@ TEMPLATE = PACKAGE.parent / "builder" / "template.yaml"
 GAP = "…"
 
 RAISERS = frozenset({"config_error", "transient_error", "system_error"})
-"""Functions of `errors.py` whose first argument is a sentence."""
+"""Functions of `errors.py` whose first argument is a message."""
 
 MESSENGERS = frozenset({"AirbyteTracedException", "AirbyteConnectionStatus"})
 """Classes whose `message` is a sentence."""
@@ -41,7 +41,7 @@ PASSED_ON = frozenset(
         ("tokens.py", "self._hopeless"),
     }
 )
-"""(module, argument) of calls whose sentence is read elsewhere: from `_ADVICE`, from the callers of
+"""(module, argument) of calls whose message is read elsewhere: from `_ADVICE`, from the callers of
 `errors.py`, from the manifest, from the errors that ended a token request, a list or
 a `check`."""
 
@@ -91,7 +91,7 @@ class _Finder(ast.NodeVisitor):
             text = self._template(argument)
             if len(text.replace(GAP, "")) < 5:
                 raise ValueError(
-                    f"{self._module}: {ast.unparse(argument)} tells no sentence; if it passes one "
+                    f"{self._module}: {ast.unparse(argument)} holds no message; if it passes one "
                     "on that is read elsewhere, add it to PASSED_ON"
                 )
             self.sentences.append(text)

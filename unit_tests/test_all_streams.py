@@ -137,13 +137,13 @@ def test_the_rows_of_a_stream_have_the_fields_of_its_schema_and_no_others(
 def told_by_child_tables(stream: StreamRow) -> set[str]:
     """Fields in the lists of a stream that the tables made of these lists declare."""
     outer = f"{stream.rows}." if stream.rows else ""
-    told = set()
+    declared = set()
     for child in STREAMS:
         if child.path == stream.path and child.rows.startswith(outer) and child.rows > outer:
             keys = child.rows.removeprefix(outer).replace("-", "_").split(".")
             place = "".join(f"/{key}/[]" for key in keys)
-            told |= {place + node.path for node in nodes(load(child.schema))}
-    return told
+            declared |= {place + node.path for node in nodes(load(child.schema))}
+    return declared
 
 
 def test_records_that_coupa_prints_are_read(no_budget: None) -> None:

@@ -54,7 +54,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def message_of(run: CliRun) -> str:
-    """The one message of a command that failed; `check` answers and succeeds as a command."""
+    """The one message of a command that failed; `check` responds and succeeds as a command."""
     assert SECRET not in run.stdout + run.stderr
     if run.of_type("CONNECTION_STATUS"):
         assert (run.exit_code, run.errors) == (0, [])

@@ -1,6 +1,6 @@
-"""An answer with status 200 that is no list of records is no end of the list.
+"""A response with status 200 that is no list of records is no end of the list.
 
-It is asked for again, which helps after a hiccup, and then reported. No such answer may end in
+It is asked for again, which helps after a hiccup, and then reported. No such response may end in
 "no records" and COMPLETE: the destination would take that for the truth.
 """
 
@@ -63,7 +63,7 @@ NO_LISTS: dict[str, tuple[str, Fault]] = {
 BROKEN_OFF = {
     "less than its length says": Fault("truncated"),
     "a connection that ends midway": Fault("drop_midway"),
-    "no answer at all": Fault("drop"),
+    "no response at all": Fault("drop"),
 }
 
 WRONG_ORDER = {
@@ -110,7 +110,7 @@ EACH_SOMEWHERE = [
     (seen, fault, place)
     for (seen, fault), place in zip(NO_LISTS.values(), cycle(PLACES.values()), strict=False)
 ]
-"""Each bad answer, dealt out over the places."""
+"""Each bad response, dealt out over the places."""
 
 
 @pytest.fixture

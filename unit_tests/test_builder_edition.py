@@ -46,14 +46,14 @@ MANY = 150
 """Requests after which a read has no end."""
 
 
-def told_of(output: EntrypointOutput, stream: str) -> list[tuple[str, FailureType | None]]:
-    """The sentences about a stream, each once, and their kinds."""
-    told = [
+def reported_of(output: EntrypointOutput, stream: str) -> list[tuple[str, FailureType | None]]:
+    """The messages about a stream, each once, and their kinds."""
+    reported = [
         (error.message, error.failure_type)
         for error in traces(output)
         if error.stream_descriptor is not None and error.stream_descriptor.name == stream
     ]
-    return list(dict.fromkeys(told))
+    return list(dict.fromkeys(reported))
 
 
 def stop_without_end(sandbox: Sandbox, request: RequestRecord) -> None:
@@ -114,9 +114,9 @@ OTHER_INSTANCES = {
     "updated_at ignored": f"{TELLING} updated_at",
     "updated_at refused": REFUSED,
     "unknown parameters refused": None,
-    "times in one zone per answer": None,
+    "times in one zone per response": None,
 }
-"""Instance -> how the log tells why nothing was read, None where all must be."""
+"""Instance -> how the log says why nothing was read, None where all must be."""
 
 
 @pytest.mark.parametrize("stream", ["users", "user_roles"])
@@ -166,8 +166,8 @@ def test_no_bad_response_makes_a_table_look_empty(
         sandbox.faults.add(Fault("status", **{"status": 200, "resource": "users", **fault}))  # type: ignore[arg-type]
         output = read_here(sandbox, ["users"], start_date=START)
     assert last_status(output, "users") != COMPLETE
-    [(told, failure_type)] = told_of(output, "users")
-    assert sentence in told
+    [(reported, failure_type)] = reported_of(output, "users")
+    assert sentence in reported
     assert kind is None or failure_type == kind
 
 
@@ -177,8 +177,8 @@ def test_records_that_a_filter_has_trimmed_fail_the_stream(field: str, present: 
     dialect = UNLIMITED.but(response_filter={"users": kept})
     with Sandbox({"users": 3}, dialect=dialect, clock=present) as sandbox:
         output = read_here(sandbox, ["users"])
-    [(told, kind)] = told_of(output, "users")
-    assert "a default API response filter in Coupa cuts them off" in told
+    [(reported, kind)] = reported_of(output, "users")
+    assert "a default API response filter in Coupa cuts them off" in reported
     assert kind == FailureType.config_error
     assert "users" not in records_by_stream(output)
 

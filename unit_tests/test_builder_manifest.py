@@ -109,7 +109,7 @@ def test_every_reference_leads_somewhere_and_nothing_is_left_over(edition: dict[
 def unknown_fields(
     manifest: Mapping[str, Any], components: Mapping[str, Any]
 ) -> Iterator[tuple[str, str]]:
-    """Fields that their component does not have: the CDK takes them without a word."""
+    """Fields that their component does not have: the CDK takes them silently."""
     for part in parts(manifest):
         component = components.get(str(part.get("type")))
         if component is not None and "properties" in component:

@@ -119,7 +119,7 @@ def test_each_dialect_brings_all_rows_or_says_why_not(present: Present, name: st
             assert "order_by=id ignored" in name or "id ranges" in name
             assert any("the stream was stopped" in m or "HTTP 400" in m for m in messages)
             assert last_status(output, "invoice_lines") != COMPLETE
-        elif name in ("times in one zone per answer", "updated_at ignored"):
+        elif name in ("times in one zone per response", "updated_at ignored"):
             # times are printed in another way, or the list is read again without the filter
             rows = records_by_stream(output)["invoice_lines"]
             assert {row["id"] for row in rows} == truth(sandbox, "invoice_lines").keys()

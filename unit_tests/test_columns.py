@@ -154,7 +154,7 @@ def test_each_dialect_brings_all_records_or_says_why_not(present: Present, name:
             assert "order_by=id ignored" in name or "id ranges" in name
             assert any("the stream was stopped" in m or "HTTP 400" in m for m in messages)
             assert last_status(output, "invoices") != COMPLETE
-        elif name in ("times in one zone per answer", "updated_at ignored"):
+        elif name in ("times in one zone per response", "updated_at ignored"):
             # times are printed in another way, or the list is read again without the filter
             assert {*ids(records_by_stream(output)["invoices"])} == {*truth(sandbox, "invoices")}
             assert len(asked_in_part(sandbox)) > 1, "zones make no difference"
@@ -236,7 +236,7 @@ def test_older_custom_fields_that_hold_nothing_so_far_are_waited_for(present: Pr
 
 
 def test_a_column_that_was_empty_so_far_is_waited_for(present: Present) -> None:
-    """A list without any payment does not tell in which form payments come alone."""
+    """A list without any payment does not show in which form payments come alone."""
     columns = ("id", "updated_at", "payments")
     with invoices(present, 120) as sandbox:
         table = sandbox.tables["invoices"]

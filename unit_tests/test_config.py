@@ -1,4 +1,4 @@
-"""Settings: each is stored in its normal form or refused in one sentence that names the field.
+"""Settings: each is stored in its normal form or refused in one message that names the field.
 
 A refused setting sends no request, so that credentials cannot go to a host that an instance URL in
 a hostile form might mean.
@@ -289,7 +289,7 @@ def test_pasted_parts_of_a_sign_in_lose_blanks_around_them() -> None:
 
 
 @pytest.mark.parametrize(("field", "value", "sentence"), ONE_OF_EACH_KIND)
-def test_check_tells_it_before_the_cdk_stumbles_and_before_any_request(
+def test_check_says_it_before_the_cdk_stumbles_and_before_any_request(
     field: str, value: object, sentence: str, sent: list[str]
 ) -> None:
     run = check(with_setting(field, value))
@@ -340,8 +340,10 @@ def test_the_instance_url_is_stored_in_its_normal_form(
     run = run_here(files.arguments())
     stored = {**GOOD, "instance_url": normal}
     assert json.loads(files.config_path.read_text()) == stored
-    told = [message["control"]["connectorConfig"]["config"] for message in run.of_type("CONTROL")]
-    assert told == [stored] * (entered != normal)
+    control = [
+        message["control"]["connectorConfig"]["config"] for message in run.of_type("CONTROL")
+    ]
+    assert control == [stored] * (entered != normal)
     assert set(sent) == {f"{normal}/oauth2/token"}
 
 
@@ -427,7 +429,7 @@ def test_null_means_that_an_optional_setting_was_left_out(names: list[str]) -> N
 def test_each_command_reports_a_wrong_setting_as_airbyte_expects(
     command: str, tmp_path: Path
 ) -> None:
-    """`check` answers and succeeds as a command; the others fail as one."""
+    """`check` responds and succeeds as a command; the others fail as one."""
     files = CliFiles(
         tmp_path,
         command,

@@ -439,7 +439,7 @@ def test_a_full_refresh_is_not_swept(present: Present) -> None:
 
 
 @pytest.mark.usefixtures("waits")
-def test_a_record_that_cannot_be_had_is_not_gone(present: Present) -> None:
+def test_a_record_that_cannot_be_read_is_not_gone(present: Present) -> None:
     with Sandbox({"users": COUNT}, dialect=UNLIMITED, clock=present) as sandbox:
         users = sandbox.tables["users"]
         first = sync(sandbox)

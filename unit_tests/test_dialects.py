@@ -178,7 +178,7 @@ def test_filters_that_are_read_in_another_zone_are_found_out_at_once(
 def assert_all_or_why_not(
     output: EntrypointOutput, sandbox: Sandbox, *, must_bring_all: bool
 ) -> None:
-    """The read brought every record once, or failed with sentences and promises nothing."""
+    """The read brought every record once, or failed with messages and promises nothing."""
     expected = {
         id: instant(as_message(record))
         for id, record in truth(sandbox, "users").items()

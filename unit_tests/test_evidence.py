@@ -36,7 +36,7 @@ NOT_READ: Mapping[tuple[str, str], str] = {
     ("InvoiceHeader", "requester_name"): "can only be written",
     ("Pcard", "cvv"): "a secret",
     ("DelegateApproval", "delegates"): "would go on without end",
-    ("InventoryOrganization", "warehouses"): "set-up data of its own",
+    ("InventoryOrganization", "warehouses"): "setup data of its own",
     ("RemitToAddress", "order_header_confirmations"): "a slip of the page",
 }
 """Documented fields that no schema declares, and why."""
@@ -52,21 +52,21 @@ JSON_TYPES: Mapping[str, set[str]] = {
     "object": {"object"},
     "string": {"string"},
 }
-"""Documented type -> how JSON answers hold it (doc 0011: decimals are strings)."""
+"""Documented type -> how JSON responses hold it (doc 0011: decimals are strings)."""
 
 OTHER_TYPES: Mapping[tuple[str, str], str] = {
     ("DelegateApproval", "delegate_id"): "an id like every other",
     ("ExpenseLineTax", "country"): "an object by the Swagger files, an integer by the page",
-    ("InventoryBalance", "quantity"): "a decimal in the answer of doc 0164",
+    ("InventoryBalance", "quantity"): "a decimal in the response of doc 0164",
     ("ItemizedExpenseLine", "has_preapproval"): "a boolean on expense lines",
-    ("UploadError", "field_errors"): "a list in the answers of doc 0051",
-    ("User", "allowed_invoice_inboxes"): "a list in the answer of doc 0159",
-    ("User", "can_expense_for"): "a list in the answers of doc 0015",
-    ("User", "expenses_delegated_to"): "a list in the answers of doc 0015",
-    ("WorkerAssignment", "close_authority"): "a word in the answer of doc 0298",
-    ("WorkerAssignment", "confirm_authority"): "a word in the answer of doc 0298",
+    ("UploadError", "field_errors"): "a list in the responses of doc 0051",
+    ("User", "allowed_invoice_inboxes"): "a list in the response of doc 0159",
+    ("User", "can_expense_for"): "a list in the responses of doc 0015",
+    ("User", "expenses_delegated_to"): "a list in the responses of doc 0015",
+    ("WorkerAssignment", "close_authority"): "a word in the response of doc 0298",
+    ("WorkerAssignment", "confirm_authority"): "a word in the response of doc 0298",
 }
-"""Fields that answers hold in another type than documented, and how that is known."""
+"""Fields that responses hold in another type than documented, and how that is known."""
 
 SAME_AS: Mapping[str, str] = {"UserSimple": "User"}
 """Kinds of objects that stand for a record of another kind, with the same id."""

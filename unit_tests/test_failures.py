@@ -1,6 +1,6 @@
-"""Each failure gets one sentence that says what to do, and the failure type that fits.
+"""Each failure gets one message that says what to do, and the failure type that fits.
 
-`check` answers FAILED within a minute and ends well as a command; `discover` and `read` end with
+`check` responds FAILED within a minute and ends well as a command; `discover` and `read` end with
 exit code 1. A stream that cannot be read keeps no other from completing.
 """
 
@@ -65,87 +65,87 @@ NO_CERTIFICATE = "The TLS certificate of .+ could not be verified: check the ins
 NO_HOST = "The host .+ does not exist: check the instance URL"
 
 
-def answer(status: int, body: str, **options: Any) -> Fault:
+def response(status: int, body: str, **options: Any) -> Fault:
     return Fault("status", status=status, body=body, **options)
 
 
 TOKEN_FAULTS: dict[str, tuple[Fault, str, FailureType]] = {
-    "401 json": (answer(401, '{"error":"invalid_client"}'), WRONG_CREDENTIALS, CONFIG),
-    "400 json": (answer(400, '{"error":"invalid_client"}'), WRONG_CREDENTIALS, CONFIG),
-    "401 {}": (answer(401, "{}"), WRONG_CREDENTIALS, CONFIG),
-    "400 {}": (answer(400, "{}"), WRONG_CREDENTIALS, CONFIG),
-    "400 empty": (answer(400, "empty"), WRONG_CREDENTIALS, CONFIG),
-    "401 html": (answer(401, "html"), IN_FRONT, CONFIG),
-    "403 html": (answer(403, "html"), IN_FRONT, CONFIG),
+    "401 json": (response(401, '{"error":"invalid_client"}'), WRONG_CREDENTIALS, CONFIG),
+    "400 json": (response(400, '{"error":"invalid_client"}'), WRONG_CREDENTIALS, CONFIG),
+    "401 {}": (response(401, "{}"), WRONG_CREDENTIALS, CONFIG),
+    "400 {}": (response(400, "{}"), WRONG_CREDENTIALS, CONFIG),
+    "400 empty": (response(400, "empty"), WRONG_CREDENTIALS, CONFIG),
+    "401 html": (response(401, "html"), IN_FRONT, CONFIG),
+    "403 html": (response(403, "html"), IN_FRONT, CONFIG),
     "400 other error": (
-        answer(400, '{"error":"invalid_grant"}'),
+        response(400, '{"error":"invalid_grant"}'),
         r"refused to issue an access token \(error invalid_grant\): check in Coupa",
         CONFIG,
     ),
     "400 text for an error": (
-        answer(400, '{"error":"Sorry, no. Ask <a>us</a>"}'),
+        response(400, '{"error":"Sorry, no. Ask <a>us</a>"}'),
         r"refused to issue an access token \(error unknown\): check in Coupa",
         CONFIG,
     ),
-    "wrong grant": (answer(400, '{"error":"unsupported_grant_type"}'), WRONG_GRANT, CONFIG),
-    "grant refused": (answer(401, '{"error":"unauthorized_client"}'), WRONG_GRANT, CONFIG),
-    "no scope": (answer(400, '{"error":"invalid_scope"}'), NO_SCOPE, CONFIG),
+    "wrong grant": (response(400, '{"error":"unsupported_grant_type"}'), WRONG_GRANT, CONFIG),
+    "grant refused": (response(401, '{"error":"unauthorized_client"}'), WRONG_GRANT, CONFIG),
+    "no scope": (response(400, '{"error":"invalid_scope"}'), NO_SCOPE, CONFIG),
     "web page": (Fault("html_200"), NOT_COUPA, CONFIG),
-    "404": (answer(404, "html"), NOT_COUPA, CONFIG),
-    "405": (answer(405, "empty"), NOT_COUPA, CONFIG),
+    "404": (response(404, "html"), NOT_COUPA, CONFIG),
+    "405": (response(405, "empty"), NOT_COUPA, CONFIG),
     "no token": (Fault("object"), NOT_COUPA, CONFIG),
     "empty": (Fault("empty_body"), NOT_COUPA, CONFIG),
     "cut JSON": (Fault("invalid_json"), NOT_COUPA, CONFIG),
     "login page": (Fault("redirect", location="login"), REDIRECT, CONFIG),
     "other host": (Fault("redirect", location="https://sso.example/login"), REDIRECT, CONFIG),
     "no URL": (Fault("redirect", location="https://[bad"), REDIRECT, CONFIG),
-    "429": (answer(429, "json"), LIMITED, TRANSIENT),
-    "429 for a day": (answer(429, "empty", retry_after=86_400), LIMITED, TRANSIENT),
-    "503": (answer(503, "html"), UNAVAILABLE, TRANSIENT),
-    "500": (answer(500, "empty"), UNAVAILABLE, TRANSIENT),
-    "server error as 400": (answer(400, '{"error":"server_error"}'), UNAVAILABLE, TRANSIENT),
+    "429": (response(429, "json"), LIMITED, TRANSIENT),
+    "429 for a day": (response(429, "empty", retry_after=86_400), LIMITED, TRANSIENT),
+    "503": (response(503, "html"), UNAVAILABLE, TRANSIENT),
+    "500": (response(500, "empty"), UNAVAILABLE, TRANSIENT),
+    "server error as 400": (response(400, '{"error":"server_error"}'), UNAVAILABLE, TRANSIENT),
     "dropped": (Fault("drop"), UNREACHABLE, TRANSIENT),
     "truncated": (Fault("truncated"), UNREACHABLE, TRANSIENT),
     "hanging": (Fault("latency", seconds=1.5), TIMED_OUT, TRANSIENT),
 }
 PAGE_FAULTS: dict[str, tuple[Fault, str, FailureType]] = {
-    "403 json": (answer(403, "json"), rf"HTTP 403.*{CLIENT_PAGE}.*core.invoice.read", CONFIG),
-    "403 html": (answer(403, "html"), IN_FRONT, CONFIG),
-    "401": (answer(401, "{}"), r"does not accept them \(HTTP 401\): check in Coupa", CONFIG),
-    "404": (answer(404, "html"), "does not offer /api/invoices .*deselect its streams", CONFIG),
-    "405": (answer(405, "html"), "HTTP 405.*: the stream was stopped, try again", SYSTEM),
-    "418": (answer(418, "html"), "HTTP 418.*: the stream was stopped, try again", SYSTEM),
-    "204": (answer(204, "empty"), "HTTP 204.*: the stream was stopped, try again", SYSTEM),
-    "206": (answer(206, "[]"), "HTTP 206.*: the stream was stopped, try again", SYSTEM),
+    "403 json": (response(403, "json"), rf"HTTP 403.*{CLIENT_PAGE}.*core.invoice.read", CONFIG),
+    "403 html": (response(403, "html"), IN_FRONT, CONFIG),
+    "401": (response(401, "{}"), r"does not accept them \(HTTP 401\): check in Coupa", CONFIG),
+    "404": (response(404, "html"), "does not offer /api/invoices .*deselect its streams", CONFIG),
+    "405": (response(405, "html"), "HTTP 405.*: the stream was stopped, try again", SYSTEM),
+    "418": (response(418, "html"), "HTTP 418.*: the stream was stopped, try again", SYSTEM),
+    "204": (response(204, "empty"), "HTTP 204.*: the stream was stopped, try again", SYSTEM),
+    "206": (response(206, "[]"), "HTTP 206.*: the stream was stopped, try again", SYSTEM),
     "login page": (Fault("redirect", location="login"), REDIRECT, CONFIG),
     "other host": (Fault("redirect", location="other"), REDIRECT, CONFIG),
-    "429": (answer(429, "json"), LIMITED, TRANSIENT),
-    "429, wait a second": (answer(429, "html", retry_after=1), LIMITED, TRANSIENT),
-    "429, wait until": (answer(429, "empty", retry_after="date"), LIMITED, TRANSIENT),
+    "429": (response(429, "json"), LIMITED, TRANSIENT),
+    "429, wait a second": (response(429, "html", retry_after=1), LIMITED, TRANSIENT),
+    "429, wait until": (response(429, "empty", retry_after="date"), LIMITED, TRANSIENT),
     "429, wait a day": (
-        answer(429, "json", retry_after=86_400),
+        response(429, "json", retry_after=86_400),
         "asks to wait 1440 min",
         TRANSIENT,
     ),
-    "429, wait nonsense": (answer(429, "json", retry_after="soon"), LIMITED, TRANSIENT),
-    "503": (answer(503, "html"), UNAVAILABLE, TRANSIENT),
-    "503, wait": (answer(503, "html", retry_after=60), UNAVAILABLE, TRANSIENT),
-    "599": (answer(599, "empty"), UNAVAILABLE, TRANSIENT),
+    "429, wait nonsense": (response(429, "json", retry_after="soon"), LIMITED, TRANSIENT),
+    "503": (response(503, "html"), UNAVAILABLE, TRANSIENT),
+    "503, wait": (response(503, "html", retry_after=60), UNAVAILABLE, TRANSIENT),
+    "599": (response(599, "empty"), UNAVAILABLE, TRANSIENT),
     "dropped": (Fault("drop"), UNREACHABLE, TRANSIENT),
     "truncated": (Fault("truncated"), UNREACHABLE, TRANSIENT),
 }
 CHECK_PAGE_FAULTS: dict[str, tuple[Fault, str]] = {
-    "403": (answer(403, "json"), f"refuses access to users, expenses.*: check.*{CLIENT_PAGE}"),
-    "403 html": (answer(403, "html"), IN_FRONT),
-    "401": (answer(401, "{}"), f"refuses access to users, expenses.*: check.*{CLIENT_PAGE}"),
-    "404": (answer(404, "html"), NOT_COUPA),
-    "400": (answer(400, "json"), NOT_COUPA),
+    "403": (response(403, "json"), f"refuses access to users, expenses.*: check.*{CLIENT_PAGE}"),
+    "403 html": (response(403, "html"), IN_FRONT),
+    "401": (response(401, "{}"), f"refuses access to users, expenses.*: check.*{CLIENT_PAGE}"),
+    "404": (response(404, "html"), NOT_COUPA),
+    "400": (response(400, "json"), NOT_COUPA),
     "web page": (Fault("html_200"), NOT_COUPA),
     "XML": (Fault("xml_200"), NOT_COUPA),
     "object": (Fault("object"), NOT_COUPA),
     "login page": (Fault("redirect", location="login"), REDIRECT),
-    "429": (answer(429, "json"), LIMITED),
-    "503": (answer(503, "html"), UNAVAILABLE),
+    "429": (response(429, "json"), LIMITED),
+    "503": (response(503, "html"), UNAVAILABLE),
     "dropped": (Fault("drop"), UNREACHABLE),
     "hanging": (Fault("latency", seconds=1.5), TIMED_OUT),
 }
@@ -194,7 +194,7 @@ def failed_run(run: CliRun) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", TOKEN_FAULTS)
 @pytest.mark.usefixtures("impatient")
-def test_check_tells_what_is_wrong_with_tokens_without_asking_again(
+def test_check_says_what_is_wrong_with_tokens_without_asking_again(
     sandbox: Sandbox, name: str
 ) -> None:
     fault, sentence, _ = TOKEN_FAULTS[name]
@@ -233,9 +233,9 @@ def test_discover_and_read_tell_what_is_wrong_with_tokens(
 
     sandbox.requests.clear()
     output = run_read(sandbox, start_date=START_DATE)
-    told = failures(output)
-    assert set(told) == set(ALL_STREAMS)
-    for message, failure_type in told.values():
+    reported = failures(output)
+    assert set(reported) == set(ALL_STREAMS)
+    for message, failure_type in reported.values():
         assert re.search(sentence, message)
         assert is_one_sentence(message)
         assert failure_type == kind
@@ -257,7 +257,7 @@ def test_check_fails_if_no_stream_can_be_read(
     assert re.search(sentence, failed_check(sandbox.config()))
 
 
-@pytest.mark.parametrize("fault", [answer(403, "json"), answer(404, "html"), Fault("html_200")])
+@pytest.mark.parametrize("fault", [response(403, "json"), response(404, "html"), Fault("html_200")])
 def test_check_succeeds_if_one_stream_can_be_read(sandbox: Sandbox, fault: Fault) -> None:
     for resource in ("users", "expense_reports", "expense_lines"):
         sandbox.faults.add(replace(fault, resource=resource))
@@ -269,7 +269,7 @@ def test_check_succeeds_if_one_stream_can_be_read(sandbox: Sandbox, fault: Fault
 
 
 @pytest.mark.parametrize(("fault", "sentence", "kind"), PAGE_FAULTS.values(), ids=PAGE_FAULTS)
-def test_read_tells_of_a_failed_stream_once_and_completes_all_others(
+def test_read_reports_a_failed_stream_once_and_completes_all_others(
     sandbox: Sandbox, waits: Waits, fault: Fault, sentence: str, kind: FailureType
 ) -> None:
     sandbox.faults.add(replace(fault, resource="invoices"))
@@ -301,20 +301,20 @@ def test_read_survives_what_passes_by(sandbox: Sandbox, waits: Waits, name: str)
 
 
 def test_read_waits_as_long_as_retry_after_says(sandbox: Sandbox, waits: Waits) -> None:
-    sandbox.faults.add(answer(503, "html", retry_after=77, times=1, resource="users"))
+    sandbox.faults.add(response(503, "html", retry_after=77, times=1, resource="users"))
     # alone, as small requests beside the pages may fail without harm
     assert run_read(sandbox, ["users"], start_date=START_DATE, num_workers=2).errors == []
     assert any(77 <= seconds <= 79 for seconds in waits.slept)
 
 
 def test_a_token_is_waited_for_as_long_as_retry_after_says(sandbox: Sandbox, waits: Waits) -> None:
-    sandbox.faults.add(answer(429, "json", retry_after=77, times=1, resource="oauth"))
+    sandbox.faults.add(response(429, "json", retry_after=77, times=1, resource="oauth"))
     assert run_read(sandbox, ["users"], start_date=START_DATE).errors == []
     assert any(76 <= seconds <= 77 for seconds in waits.slept)
 
 
 def test_a_token_is_not_waited_for_all_day(sandbox: Sandbox, waits: Waits) -> None:
-    sandbox.faults.add(answer(429, "json", retry_after=86_400, resource="oauth"))
+    sandbox.faults.add(response(429, "json", retry_after=86_400, resource="oauth"))
     output = run_read(sandbox, ["users"], start_date=START_DATE)
     ((message, kind),) = failures(output).values()
     assert message.startswith("Coupa asks to wait 1440 minutes before the next request: ")
@@ -326,7 +326,7 @@ def test_a_token_is_not_waited_for_all_day(sandbox: Sandbox, waits: Waits) -> No
 def test_what_the_user_has_to_fix_costs_no_request_per_window(
     sandbox: Sandbox,
 ) -> None:
-    sandbox.faults.add(answer(403, "html", resource="users"))
+    sandbox.faults.add(response(403, "html", resource="users"))
     output = run_read(sandbox, ["users"], start_date="2006-01-01T00:00:00Z", num_workers=2)
     assert set(failures(output)) == {"users"}
     assert len(sandbox.requests_for("users")) < 10
@@ -391,7 +391,7 @@ def test_check_has_a_result_whatever_the_body(
 
 
 def test_check_passes_over_one_list_that_is_ill(sandbox: Sandbox) -> None:
-    sandbox.faults.add(answer(500, "html", resource="users"))
+    sandbox.faults.add(response(500, "html", resource="users"))
     assert check(sandbox.config()).connection_status == {"status": "SUCCEEDED"}
 
 
@@ -483,9 +483,9 @@ def tls_server(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def answering(reply: bytes) -> Iterator[int]:
-    """A server that answers whatever comes with these bytes, or ends the connection without any;
-    gives its port."""
+def responding(reply: bytes) -> Iterator[int]:
+    """A server that sends these bytes whatever comes, or ends the connection without any; gives its
+    port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -521,7 +521,7 @@ OLD_TLS = b"\x15\x03\x02\x00\x02\x02\x46"
 def test_a_handshake_that_fails(
     reply: bytes, sentence: str, kind: FailureType, waits: Waits
 ) -> None:
-    with answering(reply) as port:
+    with responding(reply) as port:
         error = failed_run(discover(settings(f"https://127.0.0.1:{port}")))
     assert re.search(sentence, error["message"])
     assert error["failure_type"] == kind.value
@@ -542,7 +542,7 @@ def test_a_proxy_that_does_not_connect(
     waits: Waits,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with answering(f"HTTP/1.1 {status}\r\n\r\n".encode()) as port:
+    with responding(f"HTTP/1.1 {status}\r\n\r\n".encode()) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
         error = failed_run(discover(settings("https://acme.invalid")))
@@ -575,7 +575,7 @@ def test_an_environment_variable_that_is_wrong_is_named(
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    with answering(b"") as port:
+    with responding(b"") as port:
         assert re.search(sentence, failed_check(settings(f"https://127.0.0.1:{port}")))
 
 

@@ -27,7 +27,7 @@ from .conftest import Present
 pytestmark = pytest.mark.usefixtures("no_budget")
 
 Spread = Literal["even", "mass_update"]
-Offsets = Literal["per_record", "per_answer", "utc"]
+Offsets = Literal["per_record", "per_response", "utc"]
 
 TICK = timedelta(seconds=1)
 
@@ -120,7 +120,7 @@ def test_one_filter_on_times_is_asked_for_at_most(present: Present) -> None:
         assert not any("updated_at" in name for request in pages for name in request.query)
 
 
-@pytest.mark.parametrize("offsets", ["per_record", "per_answer", "utc"])
+@pytest.mark.parametrize("offsets", ["per_record", "per_response", "utc"])
 def test_the_zone_in_which_a_time_is_printed_changes_nothing(
     present: Present, offsets: Offsets
 ) -> None:
@@ -132,7 +132,7 @@ def test_the_zone_in_which_a_time_is_printed_changes_nothing(
     ) as sandbox:
         streams = ["users", "expense_lines"]
         output = run_read(sandbox, streams)
-        if offsets != "per_answer":
+        if offsets != "per_response":
             assert_whole(output, sandbox, streams)
         read = records_by_stream(output)
         for stream in streams:

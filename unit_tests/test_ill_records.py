@@ -85,7 +85,7 @@ def test_records_that_are_too_heavy_for_one_page_come_in_smaller_ones(present: P
 
 @pytest.mark.parametrize("place", [0, 49, 50, 177, 299])
 @pytest.mark.parametrize("kind", ["status", "invalid_json"])
-def test_a_record_that_cannot_be_had_is_named_and_comes_once_it_can(
+def test_a_record_that_cannot_be_read_is_named_and_comes_once_it_can(
     present: Present, kind: str, place: int
 ) -> None:
     with of_users(present, 300) as sandbox:
@@ -132,7 +132,7 @@ def test_a_list_that_is_ill_ends_alone_and_last(present: Present) -> None:
 def test_a_list_that_a_days_requests_do_not_suffice_for_is_gone_on_with(
     present: Present, mode: SyncMode
 ) -> None:
-    """All of its records have one update time, so that no time can tell how far it was read."""
+    """All of its records have one update time, so that no time can show how far it was read."""
     with of_users(present, 0) as sandbox:
         users = sandbox.tables["users"]
         then = present.now - timedelta(days=20)

@@ -100,7 +100,7 @@ def test_a_change_that_coupa_stores_late_is_found_within_the_look_back(
 def test_three_syncs_under_live_edits_together_give_the_truth(
     present: Present, deletes: float
 ) -> None:
-    """Records are edited and added before each answer of each sync, and between the syncs."""
+    """Records are edited and added before each response of each sync, and between the syncs."""
     edits = LiveEdits(
         5, per_request=4, resources=list(ROWS), inserts=1.0, edits=3.0, deletes=deletes
     )

@@ -99,7 +99,7 @@ def test_each_dialect_brings_all_records_or_says_why_not(name: str) -> None:
             read = records_by_stream(output)["user_addresses"]
             assert {record["id"]: record for record in read} == truth(sandbox)
             assert last_status(output, "user_addresses") == COMPLETE
-        elif name == "times in one zone per answer":
+        elif name == "times in one zone per response":
             read = records_by_stream(output)["user_addresses"]
             assert sorted(record["id"] for record in read) == sorted(truth(sandbox))
         else:
@@ -190,7 +190,7 @@ def test_no_untouched_record_is_lost_under_live_edits_of_both(dialect: Dialect) 
 
 
 def test_a_second_sync_reads_all_lists_again() -> None:
-    """Whether a change of a list is told by its parent's update time is not documented."""
+    """Whether a change of a list shows in its parent's update time is not documented."""
     with users() as sandbox:
         first = run_read(sandbox, ["user_addresses"])
         table = sandbox.tables[ADDRESSES]
@@ -233,8 +233,8 @@ def test_where_lists_do_not_come_whole_each_costs_a_request(changes: Mapping[str
         assert_whole(output, truth(sandbox), "user_addresses")
         asked = {request.owner for request in lists_asked(sandbox)}
         assert asked == set(sandbox.tables["users"].ids())
-        told = [log for log in output.logs if log.log and "costs a request" in log.log.message]
-        assert len(told) == 1
+        reported = [log for log in output.logs if log.log and "costs a request" in log.log.message]
+        assert len(reported) == 1
 
 
 def test_a_parent_that_cannot_be_printed_is_asked_for_its_list_alone(waits: Waits) -> None:
@@ -248,7 +248,7 @@ def test_a_parent_that_cannot_be_printed_is_asked_for_its_list_alone(waits: Wait
         assert len(lists_asked(sandbox)) < 100
 
 
-def test_a_list_that_cannot_be_had_at_all_is_named_and_asked_for_again(waits: Waits) -> None:
+def test_a_list_that_cannot_be_read_at_all_is_named_and_asked_for_again(waits: Waits) -> None:
     with users(300, 600) as sandbox:
         table = sandbox.tables[ADDRESSES]
         poison = table.owners[table.ids()[0]]

@@ -27,7 +27,7 @@ WORKERS = 4
 
 DOWN = {
     "maintenance": Fault("status", status=503, body="html"),
-    "no answer": Fault("drop"),
+    "no response": Fault("drop"),
     "gateway": Fault("status", status=504, body="empty"),
     "web page": Fault("html_200"),
 }
@@ -40,12 +40,12 @@ def test_a_host_that_is_down_is_found_out_once(
     with Sandbox(ROWS, dialect=UNLIMITED, clock=present) as sandbox:
         sandbox.faults.add(fault)
         output = run_read(sandbox, start_date=START, num_workers=WORKERS)
-        # for each list: records with and without an update time, and whether one alone can be had
+        # for each list: records with and without an update time, and whether one alone can be read
         for resource in ROWS:
             assert len(sandbox.requests_for(resource)) <= 4 * ATTEMPTS
-        told = failures(output)
-        assert set(told) == set(ALL_STREAMS)
-        assert {kind for _, kind in told.values()} == {FailureType.transient_error}
+        reported = failures(output)
+        assert set(reported) == set(ALL_STREAMS)
+        assert {kind for _, kind in reported.values()} == {FailureType.transient_error}
         assert traces(output)[-1].failure_type == FailureType.transient_error
         sandbox.faults.clear()
         assert_whole(run_read(sandbox, state=final_states(output), start_date=START), sandbox)

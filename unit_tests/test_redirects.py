@@ -20,7 +20,7 @@ STATUSES = (301, 302, 303, 307, 308)
 
 
 class OtherHost(ThreadingHTTPServer):
-    """Answers everything as Coupa would with a token and a list, and remembers what it was asked.
+    """Responds as Coupa would, with a token and a list, and remembers what it was asked.
 
     It listens on 127.0.0.1, which is another host than the sandbox's `localhost`.
     """
@@ -44,7 +44,7 @@ class OtherHost(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: OtherHost
 
-    def _answer(self) -> None:
+    def _respond(self) -> None:
         self.server.asked.append(f"{self.requestline}\n{self.headers}")
         body = b"[]" if self.path.startswith("/api/") else b'{"access_token":"taken"}'
         self.send_response(200)
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST = _answer
+    do_GET = do_POST = _respond
 
     def log_message(self, format: str, *args: object) -> None:
         """Keeps standard error quiet."""

@@ -1,4 +1,4 @@
-"""Coupa's printed answers fit the schemas; the rules for schemas are in `conventions/schemas`."""
+"""Coupa's printed responses fit the schemas; the rules for schemas are in `conventions/schemas`."""
 
 from __future__ import annotations
 

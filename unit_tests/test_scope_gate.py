@@ -130,9 +130,9 @@ def test_a_client_with_every_scope_is_known_after_one_request() -> None:
 def test_a_response_that_states_the_scopes_is_believed(scopes: tuple[str, ...]) -> None:
     """An endpoint may grant less than was asked for, and then has to say so (RFC 6749)."""
     with small_sandbox() as sandbox:
-        answer = {"access_token": "t", "expires_in": 86_399, "scope": " ".join(scopes)}
+        response = {"access_token": "t", "expires_in": 86_399, "scope": " ".join(scopes)}
         sandbox.faults.add(
-            for_scope(ALL_AT_ONCE, Fault("status", status=200, body=json.dumps(answer)))
+            for_scope(ALL_AT_ONCE, Fault("status", status=200, body=json.dumps(response)))
         )
         assert discovered(discover(sandbox.config())) == streams_of(scopes)
         assert asked_scopes(sandbox) == {ALL_AT_ONCE: 1}
@@ -168,7 +168,7 @@ def for_scope(scope: str, fault: Fault) -> Fault:
 
 @pytest.mark.parametrize("status", [400, 401])
 def test_a_client_that_is_refused_by_scope_sees_the_others(status: int) -> None:
-    """Some servers answer `invalid_client` whatever the reason."""
+    """Some servers respond with `invalid_client` whatever the reason."""
     with small_sandbox() as sandbox:
         body = '{"error":"invalid_client"}'
         refused = Fault("status", status=status, body=body, resource="oauth")

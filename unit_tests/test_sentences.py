@@ -1,4 +1,4 @@
-"""Every sentence that users can see is found in the source, and missed where the docs lack it."""
+"""Every message that users can see is found in the source, and missed where the docs lack it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def f(host, seen):
     raise errors.config_error(f"{host} does not respond ({seen}) after {count} tries: see.", "x")
 
 def g(host):
-    message = f"{host} did not answer."
+    message = f"{host} did not respond."
     return AirbyteConnectionStatus(status=1, message=message)
 """
     assert python_sentences("m.py", source) == [
         "… is slow.",
         "… does not respond (…) after three tries: see.",
-        "… did not answer.",
+        "… did not respond.",
     ]
 
 
 def test_message_that_cannot_be_read_is_not_overlooked() -> None:
-    with pytest.raises(ValueError, match="tells no sentence"):
+    with pytest.raises(ValueError, match="holds no message"):
         python_sentences("m.py", "raise errors.config_error(sentence_from_elsewhere)")

@@ -61,8 +61,8 @@ AGAIN = "no longer accepts the refresh token: authenticate again in the settings
 @pytest.fixture(scope="module")
 def spec() -> Mapping[str, Any]:
     (message,) = run_here(["spec"]).of_type("SPEC")
-    told: Mapping[str, Any] = message["spec"]
-    return told
+    reported: Mapping[str, Any] = message["spec"]
+    return reported
 
 
 @pytest.fixture
@@ -103,8 +103,8 @@ def with_old_token(config: Config, **credentials: str) -> Config:
 
 def told_config(run: CliRun) -> Config:
     """The settings that Airbyte has after a run."""
-    told: Config = run.of_type("CONTROL")[-1]["control"]["connectorConfig"]["config"]
-    return told
+    reported: Config = run.of_type("CONTROL")[-1]["control"]["connectorConfig"]["config"]
+    return reported
 
 
 def read_ids(run: CliRun) -> dict[str, list[int]]:
@@ -130,7 +130,7 @@ def store_for(config: Config) -> TokenStore:
 
 
 def failure_of(run: CliRun) -> str:
-    """The one sentence of a command that failed."""
+    """The one message of a command that failed."""
     if run.of_type("CONNECTION_STATUS"):
         message: str = run.connection_status["message"]
         return message
@@ -260,7 +260,7 @@ class TestTheForm:
         assert (consent.method, exchange.method) == ("GET", "POST")
         assert (exchange.path, exchange.query) == ("/oauth2/token", {})
 
-    def test_tells_of_a_scope_that_the_client_does_not_hold(
+    def test_names_a_scope_that_the_client_does_not_hold(
         self, sandbox: Sandbox, airbyte: Airbyte
     ) -> None:
         form = sandbox.add_sign_in_client(*SCOPES)
@@ -268,7 +268,7 @@ class TestTheForm:
         with pytest.raises(SignInError, match="invalid_scope"):
             airbyte.authenticate(form)
 
-    def test_tells_if_no_refresh_token_came(self, sandbox: Sandbox, airbyte: Airbyte) -> None:
+    def test_says_if_no_refresh_token_came(self, sandbox: Sandbox, airbyte: Airbyte) -> None:
         form = sandbox.add_sign_in_client(*SCOPES)
         body = '{"access_token":"x","expires_in":9}'
         sandbox.faults.add(Fault("status", status=200, body=body, resource="oauth"))
@@ -295,25 +295,25 @@ def test_the_recipe_of_the_docs_page_brings_a_refresh_token(sandbox: Sandbox) ->
 
     back = requests.get(address.strip(), allow_redirects=False, timeout=10).headers["Location"]
     code = back.partition("code=")[2].partition("&")[0]
-    answer = subprocess.run(
+    response = subprocess.run(
         ["bash", "-c", command.replace("curl ", "curl --silent ").replace("THE_CODE", code)],
         capture_output=True,
         check=True,
         timeout=20,
     )
     for name in ("refresh_token", "access_token"):
-        settings = settings.replace(f"THE_{name.upper()}", json.loads(answer.stdout)[name])
+        settings = settings.replace(f"THE_{name.upper()}", json.loads(response.stdout)[name])
     assert check(json.loads(settings)).connection_status == {"status": "SUCCEEDED"}
     assert grants(sandbox) == ["authorization_code"]
 
 
 class TestRenewal:
-    @pytest.mark.parametrize("answer", ["kept", "repeated", "rotated"])
+    @pytest.mark.parametrize("response", ["kept", "repeated", "rotated"])
     @pytest.mark.parametrize("ends", [False, True], ids=["", "ends tokens"])
     def test_goes_on_for_sync_after_sync_whatever_comes_with_a_token(
-        self, sandbox: Sandbox, signed_in: Config, tmp_path: Path, answer: Any, ends: bool
+        self, sandbox: Sandbox, signed_in: Config, tmp_path: Path, response: Any, ends: bool
     ) -> None:
-        sandbox.dialect = sandbox.dialect.but(refresh_token=answer, renewal_ends_tokens=ends)
+        sandbox.dialect = sandbox.dialect.but(refresh_token=response, renewal_ends_tokens=ends)
         config, used = signed_in, set()
         for _ in range(3):
             used.add(config["credentials"]["refresh_token"])
@@ -323,7 +323,7 @@ class TestRenewal:
             config = told_config(run)
             assert {**config, "credentials": None} == {**signed_in, "credentials": None}
         assert grants(sandbox) == ["refresh_token"] * 3
-        assert len(used) == (3 if answer == "rotated" else 1)
+        assert len(used) == (3 if response == "rotated" else 1)
 
     def test_asks_as_oauth_wants_it_and_for_no_narrower_scope(
         self, sandbox: Sandbox, signed_in: Config, tmp_path: Path
@@ -423,13 +423,13 @@ class TestRenewal:
         assert len(run.of_type("RECORD")) == ROWS * len(ALL_STREAMS)
         assert grants(sandbox) == ["refresh_token"]
 
-    @pytest.mark.parametrize("answer", ["kept", "rotated"])
+    @pytest.mark.parametrize("response", ["kept", "rotated"])
     def test_follows_a_token_that_is_refused_in_the_middle(
-        self, airbyte: Airbyte, tmp_path: Path, waits: Waits, answer: Any
+        self, airbyte: Airbyte, tmp_path: Path, waits: Waits, response: Any
     ) -> None:
         rows = dict.fromkeys(RESOURCE_OF.values(), 120)
         with Sandbox(rows=rows, spread=[days_ago(1)]) as sandbox:
-            sandbox.dialect = sandbox.dialect.but(rate_limit=None, refresh_token=answer)
+            sandbox.dialect = sandbox.dialect.but(rate_limit=None, refresh_token=response)
             config = sign_in(sandbox, airbyte)
             expired: list[bool] = []
 
@@ -448,7 +448,7 @@ class TestRenewal:
 
 
 class TestRefusal:
-    """What no attempt can mend is said once, in one sentence, and asked for once."""
+    """What no attempt can fix is said once, in one message, and asked for once."""
 
     @pytest.mark.parametrize(
         ("command", "refusal"),
@@ -480,15 +480,15 @@ class TestRefusal:
         assert run_sync(with_old_token(signed_in), tmp_path).errors == []
         assert AGAIN in failure_of(run_sync(with_old_token(signed_in), tmp_path))
 
-    @pytest.mark.parametrize("answer", ["kept", "repeated", "rotated"])
+    @pytest.mark.parametrize("response", ["kept", "repeated", "rotated"])
     def test_of_one_whose_response_was_lost_is_reported_and_not_taken_for_an_outage(
-        self, sandbox: Sandbox, signed_in: Config, tmp_path: Path, waits: Waits, answer: Any
+        self, sandbox: Sandbox, signed_in: Config, tmp_path: Path, waits: Waits, response: Any
     ) -> None:
-        sandbox.dialect = sandbox.dialect.but(refresh_token=answer)
+        sandbox.dialect = sandbox.dialect.but(refresh_token=response)
         sandbox.faults.add(Fault("drop", resource="oauth", times=1))
         run = run_sync(with_old_token(signed_in), tmp_path)
         assert grants(sandbox) == ["refresh_token"] * 2
-        if answer == "rotated":
+        if response == "rotated":
             assert AGAIN in failure_of(run)
         else:
             assert run.errors == []
@@ -521,7 +521,7 @@ class TestRefusal:
 
 
 class TestScopes:
-    """Which streams there are: what the endpoint tells, or else what can be read."""
+    """Which streams there are: what the endpoint says, or else what can be read."""
 
     def test_that_are_stated_are_believed(self, sandbox: Sandbox, signed_in: Config) -> None:
         sandbox.dialect = sandbox.dialect.but(token_shows_scope=True)

@@ -1,8 +1,8 @@
-"""Records that cannot be synced safely stop their stream with a sentence that says why.
+"""Records that cannot be synced safely stop their stream with a message that says why.
 
 An administrator can make an API response filter the default of a resource, which then trims every
-answer in silence (Coupa's article on response filters): the user can mend that. Records with an id
-or a time of another kind are nothing a user can mend.
+response in silence (Coupa's article on response filters): the user can fix that. Records with an id
+or a time of another kind are nothing a user can fix.
 """
 
 from __future__ import annotations

@@ -20,11 +20,11 @@ class Requests:
 
     total: int
     refused: int
-    """Answered with HTTP 429."""
+    """That got HTTP 429."""
     cuts: int
     """For one id, to know where to divide a list."""
     empty: int
-    """Answered with no records."""
+    """That got no records."""
 
 
 def count_requests(log: Iterable[Mapping[str, Any]], resource: str = "invoices") -> Requests:

@@ -29,8 +29,8 @@ class Instance:
 
     def requests(self, *, clear: bool = False) -> dict[str, Any]:
         """What it was asked so far: {requests, peak_rate, peak_concurrency}; `clear` forgets it."""
-        answer: dict[str, Any] = self._call("requests", {"clear": clear})
-        return answer
+        response: dict[str, Any] = self._call("requests", {"clear": clear})
+        return response
 
     def ids(self) -> list[int]:
         """The ids of all invoices, ascending: the ground truth."""
@@ -45,8 +45,8 @@ class Instance:
         request = urllib.request.Request(
             f"{self.url}/_sandbox/{name}", data=json.dumps(arguments).encode(), method="POST"
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
 
 
 @contextmanager
@@ -57,7 +57,7 @@ def started(
 
     Args:
         load: rows of the table and the bytes of one.
-        latency_ms: what every answer takes.
+        latency_ms: what every response takes.
         spread: "even", or "mass_update" for a table of which 80 % carries one update time.
         rate_limit: whether Coupa's limit holds (25 requests/s, burst 20).
 

@@ -87,7 +87,7 @@ class ColumnFigures:
     rows: int
     requests: int
     answer_bytes: int
-    """Of the bodies of all answers."""
+    """Of the bodies of all responses."""
     output_bytes: int
     """Of all messages."""
     seconds: float

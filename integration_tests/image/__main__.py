@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bin/image",
         description="Builds the container image with Docker, or with buildah where no Docker "
-        "daemon answers, runs spec, check, discover and read in it against a sandbox, and prints "
+        "daemon responds, runs spec, check, discover and read in it against a sandbox, and prints "
         "what came out and how much the image adds to its base.",
         epilog="Docker keeps the image. With buildah it is gone afterwards, unless --save names a "
         "file for it.",
@@ -71,8 +71,8 @@ def _print_outcome(trial: Trial) -> bool:
     """Prints a line for the command, and says whether it ended as it should."""
     run = trial.run
     kinds = [str(message["type"]) for message in run.messages]
-    told = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
-    print(f"{trial.title}: exit code {run.exit_code} in {trial.seconds:.1f} s; {told}")
+    counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in sorted(set(kinds)))
+    print(f"{trial.title}: exit code {run.exit_code} in {trial.seconds:.1f} s; {counted}")
     for error in run.errors:
         print(f"  {error['message']}")
     if run.exit_code != trial.exit_code:

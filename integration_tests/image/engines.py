@@ -123,12 +123,12 @@ class Engine(ABC):
 
 @contextmanager
 def open_engine() -> Iterator[Engine]:
-    """Docker if its daemon answers, else buildah with a storage that is gone afterwards.
+    """Docker if its daemon responds, else buildah with a storage that is gone afterwards.
 
     Raises:
         UnavailableError: if there is neither; the sentence says what to install.
     """
-    if _docker_answers():
+    if _docker_responds():
         yield Docker()
     elif shutil.which("buildah"):
         with tempfile.TemporaryDirectory(prefix="coupa-image-") as storage:
@@ -144,7 +144,7 @@ def open_engine() -> Iterator[Engine]:
         )
 
 
-def _docker_answers() -> bool:
+def _docker_responds() -> bool:
     if not shutil.which("docker"):
         return False
     asked = ["docker", "version", "--format", "{{.Server.Version}}"]
@@ -190,7 +190,7 @@ def _pip_arguments(pip: PipSettings | None) -> Iterator[list[str]]:
             # the file itself: the name is often a link
             arguments += ["--secret", f"id=pip_certificates,src={pip.certificates.resolve()}"]
         for name in pip.proxies:
-            # the value is taken from the environment, not told to all who list processes
+            # the value is taken from the environment, not shown to all who list processes
             arguments += ["--build-arg", name]
         yield arguments
 

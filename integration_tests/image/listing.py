@@ -12,7 +12,7 @@ from .engines import Engine, ImageError
 ENVIRONMENT = "/opt/source-coupa"
 """Where `Dockerfile` puts the connector with its packages."""
 
-# What is put into each container anew is left out, and the files of the kernel.
+# What is put into each container again is left out, and the files of the kernel.
 _FILES = """
 import json, os, sys
 left_out = {"/.dockerenv", "/dev", "/proc", "/run", "/sys"}
@@ -36,7 +36,7 @@ found = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions
 print(json.dumps(found))
 """
 
-# Tests of packages are never imported. Bit 0 of the flags: told by the hash of the source, which
+# Tests of packages are never imported. Bit 0 of the flags: checked by the hash of the source, which
 # bit 1 would have Python look at.
 _UNCOMPILED = f"""
 import importlib.util, json, pathlib
@@ -83,7 +83,7 @@ def packages(engine: Engine, image: str) -> dict[str, str]:
 
 
 def uncompiled(engine: Engine, image: str) -> tuple[int, list[str]]:
-    """How many modules there are, and those that Python would compile anew or look at twice."""
+    """How many modules there are, and those that Python would compile again or look at twice."""
     modules, without = _asked(engine, image, [f"{ENVIRONMENT}/bin/python", "-B", "-c", _UNCOMPILED])
     return modules, without
 

@@ -77,18 +77,16 @@ def _mirror(suite: str) -> tuple[str, list[str]]:
     """Where this machine gets the packages of `suite` from, and the components to look in."""
     asked = ["apt-get", "indextargets", "--format", "$(RELEASE) $(REPO_URI) $(COMPONENT)"]
     try:
-        told = subprocess.run(
+        targets = subprocess.run(
             [*asked, "Created-By: Packages"], capture_output=True, text=True, check=True
         )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise UnavailableError(
-            "apt-get tells of no mirror; name a base with BASE_IMAGE."
-        ) from error
-    rows = [line.split() for line in told.stdout.splitlines()]
+        raise UnavailableError("apt-get names no mirror; name a base with BASE_IMAGE.") from error
+    rows = [line.split() for line in targets.stdout.splitlines()]
     found = [(address, component) for release, address, component in rows if release == suite]
     if not found:
         raise UnavailableError(
-            f"apt-get tells of no mirror for {suite}; run `apt-get update`, or name a base image "
+            f"apt-get names no mirror for {suite}; run `apt-get update`, or name a base image "
             "with BASE_IMAGE."
         )
     mirror = found[0][0]

@@ -134,7 +134,7 @@ def test_the_environment_holds_the_locked_packages_and_no_tools(
 
 
 def test_every_module_is_compiled(engine: Engine, built: Built) -> None:
-    """The user of the image cannot write what Python compiles: each start would do it anew. Times
+    """The user of the image cannot write what Python compiles: each start would do it again. Times
     of files change by a second on their way into a layer, so they must not matter."""
     modules, uncompiled = listing.uncompiled(engine, built.image)
     assert modules > 1_000
@@ -167,9 +167,9 @@ def test_no_trial_is_left_out(outcomes: Outcomes) -> None:
 
 
 def test_spec_is_the_one_of_these_sources(outcomes: Outcomes) -> None:
-    [told] = outcomes.of["spec"].run.of_type("SPEC")
+    [shown] = outcomes.of["spec"].run.of_type("SPEC")
     [expected] = run_here(["spec"]).of_type("SPEC")
-    assert told == expected
+    assert shown == expected
 
 
 def test_check_responds_in_words(outcomes: Outcomes) -> None:
@@ -181,9 +181,9 @@ def test_check_responds_in_words(outcomes: Outcomes) -> None:
 
 
 def test_discover_shows_the_streams_of_these_sources(outcomes: Outcomes) -> None:
-    [told] = outcomes.of["discover"].run.of_type("CATALOG")
+    [shown] = outcomes.of["discover"].run.of_type("CATALOG")
     [expected] = discover(outcomes.config).of_type("CATALOG")
-    assert told == expected
+    assert shown == expected
 
 
 def test_read_brings_every_row(outcomes: Outcomes) -> None:

@@ -41,7 +41,7 @@ def run_command(engine: Engine, image: str, arguments: Sequence[str], folder: Pa
 
 
 def trials(engine: Engine, image: str, sandbox: Sandbox) -> Iterator[Trial]:
-    """Runs each command, where it succeeds and where it fails, and tells one after another.
+    """Runs each command, where it succeeds and where it fails, and reports one after another.
 
     For the last one the sandbox refuses invoices.
     """
@@ -70,7 +70,7 @@ def trials(engine: Engine, image: str, sandbox: Sandbox) -> Iterator[Trial]:
     # blanks and a slash, which the connector would take out of a file that it can write
     untidy = sandbox.config(instance_url=f" {sandbox.url}/ ")
     yield tried("check with untidy settings", "check", untidy)
-    # a failed check is an answer
+    # a failed check is a response
     yield tried("check with a wrong secret", "check", wrong)
     yield tried("discover", "discover", right)
     yield tried("read", "read", right, catalog)

@@ -145,7 +145,7 @@ def _stream(stream: StreamRow) -> str:
 
 
 def _auto_import_schema() -> Iterator[str]:
-    """The Builder would else put schemas of what it sees in place of the documented ones."""
+    """The Builder would else put schemas of what it sees instead of the documented ones."""
     return (f"{stream.name}: false" for stream in BUILDER_STREAMS)
 
 

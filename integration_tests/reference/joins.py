@@ -53,14 +53,18 @@ _TARGETS: Mapping[str, str] = {
     **dict.fromkeys(
         (
             "approved_by",
+            "contract_owner",
             "expensed_by",
             "line_owner",
             "locked_by_user",
             "manager",
             "requested_by",
             "requester",
+            "resolved_by",
+            "resource_manager",
             "ship_to_user",
             "submitted_by",
+            "submitter",
         ),
         "users",
     ),
@@ -70,6 +74,7 @@ _TARGETS: Mapping[str, str] = {
     "expense_report": "expenses",
     "holding_account": "accounts",
     "inventory_transaction": "inventory_transactions",
+    "master_contract": "contracts",
     "order_header": "purchase_orders",
     "order_line": "purchase_order_lines",
     "original_transaction": "inventory_transactions",
@@ -86,6 +91,7 @@ _HEADS = (
     "account_type",
     "commodity",
     "currency",
+    "exchange_rate",
     "expense_line",
     "uom",
     "warehouse",
@@ -140,11 +146,13 @@ def _diagram(streams: Sequence[str]) -> str:
     found = [join for join in joins() if {join.stream, join.target} <= {*streams}]
     lines = ["```mermaid", "erDiagram"]
     for name in streams:
-        keys = [f"    integer {key} PK" for key in _BY_NAME[name].primary_key]
-        own = dict.fromkeys(join.column for join in found if join.stream == name)
         # Mermaid allows no dots in the names of attributes
-        named = [f"    integer {column.replace('.', '_')} FK" for column in own]
-        lines += [f"  {name} {{", *keys, *named, "  }"]
+        own = {join.column.replace(".", "_") for join in found if join.stream == name}
+        marks = {key: ["PK"] for key in _BY_NAME[name].primary_key}
+        for column in sorted(own):
+            marks.setdefault(column, []).append("FK")
+        columns = [f"    integer {column} {', '.join(mark)}" for column, mark in marks.items()]
+        lines += [f"  {name} {{", *columns, "  }"]
     lines += [f'  {join.target} ||--o{{ {join.stream} : "{join.column}"' for join in found]
     return "\n".join([*lines, "```"]) + "\n"
 

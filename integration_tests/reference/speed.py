@@ -47,7 +47,7 @@ def sync_times() -> str:
         (
             f"first sync of a mid-size company: {company['rows']:,} rows of {company['streams']} "
             "streams, all but the lists below records",
-            f"{company['seconds'] / 60:.0f} minutes, {company['requests']:,} requests",
+            f"{company['seconds'] / 60:.0f} minutes, {_all_requests(company):,} requests",
         ),
         *(
             (
@@ -254,8 +254,16 @@ def _commands(figures: Figures) -> str:
 
 def _missed(figures: Figures) -> str:
     missed = [
-        f"{goal['goal']} {goal['measured']:.3g} (goal {goal['limit']:g})"
+        (goal["goal"], _number(goal["measured"]), _number(goal["limit"]))
         for goal in figures["goals"]
         if not goal["is_met"]
     ]
-    return f"Goals that were missed: {'; '.join(missed)}." if missed else "All goals were met."
+    return (
+        markdown_table(("Missed goal", "Measured", "Goal"), missed)
+        if missed
+        else "All goals were met."
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -12,7 +12,8 @@ from .manifest import STREAMS, StreamRow
 
 _HOLDS = Path(__file__).parent / "streams.tsv"
 
-COLUMNS = ("Stream", "Scope", "Key", "Cursor")
+COLUMNS = ("Stream<br/>Scope", "What it holds", "Key<br/>Cursor")
+"""Two in a column: beside each other, the tables would be wider than a page."""
 
 
 def stream_tables() -> str:
@@ -56,8 +57,11 @@ def scope_table() -> str:
 
 def needs(stream: StreamRow) -> str:
     """The scopes of a stream in words, each as code."""
-    sets = filter(None, (stream.scopes, stream.parent_scopes))
-    return " and ".join(" or ".join(map(_code, scopes)) for scopes in sets)
+    sets = [scopes for scopes in (stream.scopes, stream.parent_scopes) if scopes]
+    words = [" or ".join(map(_code, scopes)) for scopes in sets]
+    if len(sets) == 1:
+        return words[0]
+    return " and ".join(f"({each})" if " or " in each else each for each in words)
 
 
 def anchor(title: str) -> str:
@@ -83,11 +87,11 @@ _HELD = _held()
 
 
 def _stream_row(stream: StreamRow) -> Sequence[str]:
+    keys = ", ".join(map(_code, stream.primary_key))
     return (
-        f"{_code(stream.name)}<br/>{_HELD[stream.name]}",
-        needs(stream),
-        ", ".join(map(_code, stream.primary_key)),
-        _code(stream.cursor) if stream.cursor else "",
+        f"{_code(stream.name)}<br/>{needs(stream)}",
+        _HELD[stream.name],
+        "<br/>".join(filter(None, (keys, stream.cursor and _code(stream.cursor)))),
     )
 
 

@@ -4,7 +4,7 @@
         run_connector(sandbox.config())
         assert sandbox.tables["invoices"].records() == what_was_read
 
-It has no canned answers: what it says comes from its tables, from Coupa's query language and from
+It has no canned responses: what it says comes from its tables, from Coupa's query language and from
 two sets of switches, the Dialect (what Coupa leaves open) and Faults (what can go wrong).
 """
 

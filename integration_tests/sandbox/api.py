@@ -45,13 +45,13 @@ class Call:
     owner: int | None
     """The id of the record below which the list is; None for a list of its own."""
     number: int
-    """Counts the calls, for dialects whose answers differ from call to call."""
+    """Counts the calls, for dialects whose responses differ from call to call."""
     page_fault: str | None = None
     """A kind of faults.PAGES."""
 
 
-def answer(call: Call) -> Reply:
-    """Answer a GET of a resource."""
+def response(call: Call) -> Reply:
+    """The response to a GET of a resource."""
     refusal = _refusal(call)
     if refusal is not None:
         return refusal
@@ -204,7 +204,7 @@ def _render(call: Call, row: Row) -> bytes:
 
 def _zone(call: Call) -> tzinfo | None:
     offsets: Mapping[str, tzinfo | None] = {
-        "per_answer": zone_of(call.number),
+        "per_response": zone_of(call.number),
         "utc": timezone.utc,
         "per_record": None,
     }

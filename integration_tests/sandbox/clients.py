@@ -19,7 +19,7 @@ class Client:
 
 
 class OAuthRefused(Exception):
-    """The token request is refused, with the answer's status, body kind and OAuth error code."""
+    """The token request is refused, with the response's status, body kind and OAuth error code."""
 
     def __init__(self, refusal: Refusal, code: str, description: str) -> None:
         super().__init__(code)

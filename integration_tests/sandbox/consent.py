@@ -56,7 +56,7 @@ class SignIns:
         """Let the user agree at once; the address to which the page redirects.
 
         Raises ConsentRefused where the client or its redirect URI is unknown. What the client may
-        not ask for is told to the redirect URI.
+        not ask for is reported to the redirect URI.
         """
         client = self.clients.get(query.get("client_id", ""))
         target = query.get("redirect_uri", "")
@@ -70,8 +70,8 @@ class SignIns:
             error = "invalid_scope"
         elif query.get("code_challenge") and query.get("code_challenge_method") != "S256":
             error = "invalid_request"
-        answer = {"error": error} if error else {"code": self._code(query, scopes)}
-        return f"{target}?{urlencode({**answer, 'state': query.get('state', '')})}"
+        response = {"error": error} if error else {"code": self._code(query, scopes)}
+        return f"{target}?{urlencode({**response, 'state': query.get('state', '')})}"
 
     def exchange(self, form: Mapping[str, str], dialect: Dialect) -> tuple[SignIn, str | None]:
         """What a code stands for, and a refresh token if `offline_access` was asked for.

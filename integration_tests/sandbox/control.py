@@ -1,6 +1,6 @@
 """The `/_sandbox/` calls with which a parent process drives a sandbox of its own.
 
-Each is a POST with a JSON object and answers JSON.
+Each is a POST with a JSON object and gets JSON.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ Arguments = dict[str, Any]
 
 
 class Control:
-    """Answers the calls in CALLS."""
+    """Responds to the calls in CALLS."""
 
     def __init__(self, sandbox: Instance) -> None:
         self._sandbox = sandbox
 
-    def answer(self, name: str, body: bytes) -> Reply:
-        """Answer one call; 400 with the error's text if its arguments are wrong."""
+    def response(self, name: str, body: bytes) -> Reply:
+        """The response to one call; 400 with the error's text if its arguments are wrong."""
         call = CALLS.get(name)
         if call is None:
             return not_found()
@@ -77,14 +77,14 @@ def _stamps(sandbox: Instance, arguments: Arguments) -> object:
 
 def _requests(sandbox: Instance, arguments: Arguments) -> object:
     """{clear=false} -> {requests, peak_rate, peak_concurrency}."""
-    answer = {
+    response = {
         "requests": [request.as_json() for request in sandbox.requests],
         "peak_rate": sandbox.peak_rate(),
         "peak_concurrency": sandbox.peak_concurrency(),
     }
     if arguments.get("clear"):
         sandbox.requests.clear()
-    return answer
+    return response
 
 
 def _faults(sandbox: Instance, arguments: Arguments) -> object:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 Play = Literal["honoured", "ignored", "refused"]
-"""How a parameter is met: obeyed, passed over in silence, or answered with 400."""
+"""How a parameter is met: obeyed, passed over in silence, or refused with 400."""
 
 BodyKind = Literal["json", "html", "empty", "object"]
 """The body of a refusal; "object" is `{}`."""
@@ -49,7 +49,7 @@ class Dialect:
     over_cap: Literal["cut", "refused"] = "cut"
     """A `limit` above the cap."""
     max_offset: int | None = None
-    """Offsets above it are answered with 400; Coupa documents no limit."""
+    """Offsets above it get a 400; Coupa documents no limit."""
 
     order_by_id: Play = "honoured"
     order_by: Play = "honoured"
@@ -132,8 +132,8 @@ class Dialect:
     rate_limited: Refusal = Refusal(429)
     retry_after: Literal["seconds", "date"] | None = None
 
-    offsets: Literal["per_record", "per_answer", "utc"] = "per_record"
-    """Zone of printed times: the record's own, one for each answer, or UTC."""
+    offsets: Literal["per_record", "per_response", "utc"] = "per_record"
+    """Zone of printed times: the record's own, one for each response, or UTC."""
     compression: Literal["none", "gzip"] = "none"
     """What bodies come in where the client accepts it."""
 
@@ -143,7 +143,7 @@ class Dialect:
 
 
 def interesting_dialects() -> dict[str, Dialect]:
-    """Dialects by name, each with one open question answered the other way.
+    """Dialects by name, each with one open question decided the other way.
 
     A correct reader gets every record under all of them or fails with a clear error; it must never
     lose a record in silence.
@@ -177,7 +177,7 @@ def interesting_dialects() -> dict[str, Dialect]:
         "lists inside of records refused": usual.but(lists_inside="refused"),
         "lists inside of records by names alone": usual.but(lists_inside_whole=False),
         "lists inside of records capped": usual.but(lists_inside_cap=2),
-        "times in one zone per answer": usual.but(offsets="per_answer"),
+        "times in one zone per response": usual.but(offsets="per_response"),
         "times in UTC": usual.but(offsets="utc"),
         "missing scope is 401": usual.but(missing_scope=Refusal(401, "empty")),
         "missing scope is 403 html": usual.but(missing_scope=Refusal(403, "html")),

@@ -1,7 +1,7 @@
 """Faults: what can go wrong between a client and Coupa, played on chosen requests.
 
-Each kind is one small function in one of three tables: ANSWERS replace the answer, PAGES change the
-rows of a page, WIRES change how the answer is sent. The kind "latency" only waits.
+Each kind is one small function in one of three tables: RESPONSES replace the response, PAGES change
+the rows of a page, WIRES change how the response is sent. The kind "latency" only waits.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ class Fault:
 
     Kinds: latency (waits `seconds`, combines with others); status (`status`, `body`,
     `retry_after`); html_200, xml_200, invalid_json, empty_body, object, null, wrong_content_type;
-    oversized (the answer, with `size` blanks behind it); redirect (to `location`: "same", "other"
+    oversized (the response, with `size` blanks behind it); redirect (to `location`: "same", "other"
     for another host, "login", or an URL); truncated, drop, drop_midway; slow_head, slow_drip (take
     `seconds`); over_page, unordered, duplicated, missing_id, missing_cursor.
 
     `body` is a kind (json, html, empty, echo: a page that shows the request with its headers) or,
-    if it is none of these, the body itself. `headers` are added to the answer.
+    if it is none of these, the body itself. `headers` are added to the response.
     """
 
     kind: str
@@ -67,7 +67,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Scene:
-    """What an answer function may use besides the fault."""
+    """What a function for responses may use besides the fault."""
 
     target: str
     """Path and query as sent."""
@@ -76,7 +76,7 @@ class Scene:
     origin: str
     """The sandbox's own `http://localhost:PORT`."""
     real: Callable[[], Reply]
-    """Makes the answer that would be given without the fault."""
+    """Makes the response that would be given without the fault."""
     now: datetime
     """The present by the sandbox's clock."""
 
@@ -102,7 +102,7 @@ class Faults:
     def draw(
         self, request: RequestRecord, held: Callable[[], Collection[int]] = tuple
     ) -> tuple[float, Fault | None]:
-        """Seconds to wait before answering this request, and the other fault to play on it.
+        """Seconds to wait before the response to this request, and the other fault to play on it.
 
         `held` gives the ids of the records that the request asks for in more than their ids.
         """
@@ -150,7 +150,7 @@ class _Armed:
         return True
 
 
-# Answers in place of the real one.
+# Responses instead of the real one.
 
 
 def _status(fault: Fault, scene: Scene) -> Reply:
@@ -227,7 +227,7 @@ def _redirect(fault: Fault, scene: Scene) -> Reply:
     return Reply(302, html_page("Found"), HTML, {"Location": location})
 
 
-ANSWERS: Mapping[str, Callable[[Fault, Scene], Reply]] = {
+RESPONSES: Mapping[str, Callable[[Fault, Scene], Reply]] = {
     "status": _status,
     "html_200": _html_200,
     "xml_200": _xml_200,
@@ -248,7 +248,7 @@ def _unordered(page: list[Record]) -> list[Record]:
 
 
 def _duplicated(page: list[Record]) -> list[Record]:
-    """The first row comes twice, in place of the last if the page has more than one."""
+    """The first row comes twice, instead of the last if the page has more than one."""
     return [*page[:1], *page[:1], *page[1:-1]]
 
 
@@ -284,4 +284,4 @@ WIRES: Mapping[str, Wire] = {
     "slow_drip": "slow_drip",
 }
 
-KINDS: Sequence[str] = ("latency", *ANSWERS, *PAGES, *WIRES)
+KINDS: Sequence[str] = ("latency", *RESPONSES, *PAGES, *WIRES)

@@ -59,7 +59,7 @@ class Instance:
         """Build the tables.
 
         rows: resource -> number of rows (a resource that is left out is empty). latency: seconds
-        that every answer takes. size: resource -> bytes of a record. spread: see factory.Spread,
+        that every response takes. size: resource -> bytes of a record. spread: see factory.Spread,
         for all resources or for each. documented: begin with the records Coupa documents.
         clock: returns the present as an aware UTC datetime. linked: references
         in generated records lead to rows that exist. custom_fields: give them
@@ -167,7 +167,7 @@ class Instance:
         self.clients[CLIENT_ID].scopes.difference_update(scopes)
 
     def expire_tokens(self) -> None:
-        """Make every token issued so far answer 401."""
+        """Have every token issued so far refused with 401."""
         self.desk.expire_all()
 
     def end_sign_ins(self) -> None:

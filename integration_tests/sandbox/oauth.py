@@ -50,7 +50,7 @@ class TokenDesk:
     def issue(
         self, *, body: bytes, content_type: str, authorization: str, dialect: Dialect
     ) -> tuple[dict[str, object], Token]:
-        """Answer a token request: the JSON body and the token it carries.
+        """The response to a token request: the JSON body and the token it carries.
 
         Raises OAuthRefused for anything Coupa would not accept. A request for several scopes of
         which one is not granted is refused as a whole.
@@ -97,16 +97,16 @@ class TokenDesk:
             )
             text = self._text(token)
             self._tokens[text] = token
-        answer: dict[str, object] = {
+        response: dict[str, object] = {
             "access_token": text,
             "token_type": "bearer",
             "expires_in": int(dialect.token_lifetime),
         }
         if dialect.token_shows_scope:
-            answer["scope"] = " ".join(sorted(scopes))
+            response["scope"] = " ".join(sorted(scopes))
         if refresh_token is not None:
-            answer["refresh_token"] = refresh_token
-        return answer, token
+            response["refresh_token"] = refresh_token
+        return response, token
 
     def holder(self, authorization: str) -> Token | None:
         """The token in an `Authorization` header, usable or not; None if it was never issued."""

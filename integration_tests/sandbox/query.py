@@ -48,7 +48,7 @@ OPERATORS = frozenset({*_COMPARE, *_TEXT, "in", "not_in", "blank"}) - {"eq"}
 
 
 class BadQuery(Exception):
-    """Coupa would answer 400; `text` says why."""
+    """Coupa would respond with 400; `text` says why."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""Answers before they go over the wire, with the error bodies of Coupa and of proxies."""
+"""Responses before they go over the wire, with the error bodies of Coupa and of proxies."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ XML = "application/xml; charset=utf-8"
 HTML = "text/html; charset=utf-8"
 
 Wire = Literal["whole", "truncated", "drop", "drop_midway", "slow_head", "slow_drip"]
-"""How an answer is sent: see the faults of the same names."""
+"""How a response is sent: see the faults of the same names."""
 
 
 @dataclass
 class Reply:
-    """One HTTP answer."""
+    """One HTTP response."""
 
     status: int
     body: bytes = b""

@@ -29,14 +29,14 @@ class RequestRecord:
     """Number of the token in use (counted from 1), or of the token issued."""
     scopes: frozenset[str] = frozenset()
     status: int | None = None
-    """None while in work, or for a connection that was dropped without an answer."""
+    """None while in work, or for a connection that was dropped without a response."""
     rows: int | None = None
-    """Number of records in the answer, if it is a list or one record."""
+    """Number of records in the response, if it is a list or one record."""
     started: float = 0.0
     """`time.monotonic()` seconds at arrival."""
     ended: float | None = None
     bytes: int | None = None
-    """Length of the answer's body."""
+    """Length of the response's body."""
     owner: int | None = None
     """The id of the record below which the list is."""
     fault: str | None = None

@@ -22,7 +22,7 @@ class Sandbox(Instance):
     _server: SandboxServer | None = None
 
     def before_each(self, callback: Callable[[Sandbox, RequestRecord], None]) -> None:
-        """Call `callback(sandbox, request)` before each resource request is answered."""
+        """Call `callback(sandbox, request)` before each resource request gets its response."""
         self.callbacks.append(partial(callback, self))
 
     def start(self) -> Sandbox:

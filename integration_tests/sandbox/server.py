@@ -1,4 +1,4 @@
-"""The HTTP side of the sandbox: connections, headers, the request log, how answers are sent."""
+"""The HTTP side of the sandbox: connections, headers, the request log, how responses are sent."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from socketserver import TCPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from .api import Call, answer, held
+from .api import Call, held, response
 from .blueprint import encode
 from .clients import OAuthRefused
 from .consent import CONSENT_PATH, ConsentRefused
 from .control import Control
-from .faults import ANSWERS, PAGES, WIRES, Fault, Scene, retry_after_text
+from .faults import PAGES, RESPONSES, WIRES, Fault, Scene, retry_after_text
 from .instance import Instance
 from .oauth import Token, parse_form
 from .query import parse_parameters
@@ -96,7 +96,7 @@ class Handler(BaseHTTPRequestHandler):
         """Keep standard error quiet; the request log holds everything."""
 
     def date_time_string(self, timestamp: float | None = None) -> str:
-        """The `Date` of an answer, by the sandbox's clock."""
+        """The `Date` of a response, by the sandbox's clock."""
         return super().date_time_string(timestamp or self.server.sandbox.clock().timestamp())
 
     def _serve(self) -> None:
@@ -106,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         path = urlsplit(self.path).path
         control = self.server.control
         if control is not None and path.startswith(CONTROL_PREFIX):
-            self._send(control.answer(path.removeprefix(CONTROL_PREFIX), body))
+            self._send(control.response(path.removeprefix(CONTROL_PREFIX), body))
             return
         record, token = self._record(path, body, started)
         sandbox.requests.append(record)
@@ -173,7 +173,7 @@ class Handler(BaseHTTPRequestHandler):
         return reply
 
     def _played(self, record: RequestRecord, token: Token | None, body: bytes) -> Reply:
-        """The answer, with faults and latency."""
+        """The response, with faults and latency."""
         sandbox = self.server.sandbox
         ids = cache(lambda: held(self._call(record, token)) if _is_list(record) else ())
         wait, fault = sandbox.faults.draw(record, ids)
@@ -191,7 +191,7 @@ class Handler(BaseHTTPRequestHandler):
     def _faulty(
         self, fault: Fault, record: RequestRecord, token: Token | None, body: bytes
     ) -> Reply:
-        if fault.kind in ANSWERS:
+        if fault.kind in RESPONSES:
             scene = Scene(
                 target=self.path,
                 raw_request=f"{self.requestline}\n{self.headers}{body.decode('utf-8', 'replace')}",
@@ -199,7 +199,7 @@ class Handler(BaseHTTPRequestHandler):
                 real=lambda: self._real(record, token, body),
                 now=self.server.sandbox.clock(),
             )
-            reply = ANSWERS[fault.kind](fault, scene)
+            reply = RESPONSES[fault.kind](fault, scene)
         elif fault.kind in PAGES:
             reply = self._real(record, token, body, page_fault=fault.kind)
         else:
@@ -227,7 +227,7 @@ class Handler(BaseHTTPRequestHandler):
             return not_found(as_xml="application/json" not in self.headers.get("Accept", ""))
         if self.command != "GET":
             return Reply(405, b"", None, {"Allow": "GET"})
-        return answer(self._call(record, token, page_fault=page_fault))
+        return response(self._call(record, token, page_fault=page_fault))
 
     def _call(
         self, record: RequestRecord, token: Token | None, *, page_fault: str | None = None
@@ -249,7 +249,7 @@ class Handler(BaseHTTPRequestHandler):
     def _token(self, record: RequestRecord, body: bytes) -> Reply:
         sandbox = self.server.sandbox
         try:
-            answer_body, token = sandbox.desk.issue(
+            response_body, token = sandbox.desk.issue(
                 body=body,
                 content_type=self.headers.get("Content-Type", ""),
                 authorization=self.headers.get("Authorization", ""),
@@ -258,7 +258,7 @@ class Handler(BaseHTTPRequestHandler):
         except OAuthRefused as error:
             return refuse(error.refusal, str(error), body=error.body)
         record.token, record.scopes = token.number, token.scopes
-        return Reply(200, encode(answer_body))
+        return Reply(200, encode(response_body))
 
     def _consent(self, record: RequestRecord) -> Reply:
         try:

@@ -123,7 +123,7 @@ class Table:
         those whose parent is gone.
 
         Times are printed in the record's own zone, or in UTC if `utc` is set; under the dialect
-        "per_answer" compare them as instants.
+        "per_response" compare them as instants.
         """
         with self.lock:
             return [self._record(self._rows[id]) for id in self._ids if self._is_reachable(id)]

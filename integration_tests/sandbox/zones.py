@@ -23,5 +23,5 @@ different offsets in different calls (samples of doc 0015).
 
 
 def zone_of(number: int) -> tzinfo:
-    """The zone of a record or of an answer: stable for one `number`, mixed over many."""
+    """The zone of a record or of a response: stable for one `number`, mixed over many."""
     return ZONES[(number * 2_654_435_761 >> 7) % len(ZONES)]

@@ -1,4 +1,4 @@
-"""Plays scenarios and prints a report: `bin/soak --scenarios 1000 --seed 1`."""
+"""Plays random chains of syncs and prints a report: `bin/soak --scenarios 1000 --seed 1`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ _LONGEST = 600
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit code: 1 if a promise was broken."""
-    parser = argparse.ArgumentParser(prog="bin/soak", description="Plays scenarios.")
+    parser = argparse.ArgumentParser(
+        prog="bin/soak",
+        description="Plays random chains of syncs against the sandbox, with faults, edits and "
+        "kills, and prints a report. Ends with exit code 1 if a promise was broken.",
+    )
     parser.add_argument("--scenarios", type=int, default=1_000, help="how many (default 1000)")
     parser.add_argument(
         "--seed", type=int, default=1, help="seed of the first; each next is one more"

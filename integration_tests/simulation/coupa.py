@@ -49,7 +49,7 @@ _TURNS = tuple(
 
 
 class SimulatedClock:
-    """A time of day that moves on when it is told to."""
+    """A time of day that moves on when a test says so."""
 
     def __init__(self) -> None:
         self.moment = NOW
@@ -108,7 +108,7 @@ def _bytes(scenario: Scenario, resource: str) -> int:
 
 
 def dialect_of(scenario: Scenario) -> Dialect:
-    """The scenario's instance; without a word about it, there is no request limit, nor for a
+    """The scenario's instance; if it does not say so, there is no request limit, nor for a
     connector in a process of its own: what it waits is shortened there, but not here."""
     switches = {"rate_limit": None, **scenario.dialect}
     if scenario.is_process:
@@ -229,7 +229,7 @@ class Life:
         self._plan, self._revocations = sync.edits, sync.revocations
 
     def __call__(self, sandbox: Sandbox, request: RequestRecord) -> None:
-        """Before each answer: time passes, and things change."""
+        """Before each response: time passes, and things change."""
         with self._lock:
             if isinstance(self._clock, SimulatedClock) and self._plan.tick:
                 self._clock.pass_by(self._random.randint(0, self._plan.tick))
@@ -305,7 +305,7 @@ class Life:
 
     def _fewer_rows(self, record: Record) -> Record:
         """Sometimes, one of the rows that come with a record is removed; not in a second in which
-        the record was changed already, for then nothing tells that the row is of an older version.
+        the record was changed already, for then nothing shows that the row is of an older version.
         """
         key = next((key for key in ("invoice-lines", "roles") if record.get(key)), None)
         time = record["updated-at"]

@@ -61,7 +61,7 @@ class Arrived:
 
 @dataclass(frozen=True)
 class Mark:
-    """A pass that is under way, as a state tells it.
+    """A pass that is under way, as a state describes it.
 
     Attributes:
         began: when, in seconds since 1970.
@@ -118,14 +118,14 @@ class Table:
     @property
     def mark(self) -> Mark | None:
         """The pass that is under way."""
-        told = self._blob.get("pass")
-        if told is None:
+        kept = self._blob.get("pass")
+        if kept is None:
             return None
-        since = told["since"]
+        since = kept["since"]
         return Mark(
-            began=second(told["began"]),
+            began=second(kept["began"]),
             since=None if since is None else second(since),
-            done=[(after, until) for after, until in told["done"]],
+            done=[(after, until) for after, until in kept["done"]],
         )
 
     @property

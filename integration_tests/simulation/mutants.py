@@ -103,7 +103,7 @@ def _has_faults(scenario: Scenario, *kinds: str) -> bool:
 
 
 def _has_ill(scenario: Scenario, *, heavy: bool) -> bool:
-    """Whether records are heavy, or cannot be had, in a whole sync of their list."""
+    """Whether records are heavy, or cannot be read, in a whole sync of their list."""
     return not scenario.may_fail_for_good and any(
         sync.ill is not None
         and bool(sync.ill.bearable) == heavy
@@ -311,7 +311,7 @@ MUTANTS: Mapping[str, Mutant] = {
         lambda s: _is_incremental(s) and _some(s) and _is_edited(s) and _is_calm(s),
     ),
     "the connector's own clock": Mutant(
-        "when a pass began is told by Coupa's clock",
+        "when a pass began goes by Coupa's clock",
         _changing(HttpConnection, "_moment", _by_its_own_clock),
         lambda s: (
             _is_incremental(s) and s.clock_ahead > 0 and _is_edited(s) and _is_calm(s) and _some(s)
@@ -387,7 +387,7 @@ MUTANTS: Mapping[str, Mutant] = {
         lambda s: _some(s) and s.nulls > 0.1 and bool(s.syncs[0].start_date),
     ),
     "missing records forgotten": Mutant(
-        "a record that cannot be had stays in the state until it comes",
+        "a record that cannot be read stays in the state until it comes",
         _changing(Bookmark, "to_state", _missing_forgotten),
         lambda s: _is_incremental(s) and _some(s) and _has_ill(s, heavy=False),
     ),
@@ -466,12 +466,12 @@ MUTANTS: Mapping[str, Mutant] = {
         lambda s: _some(s) and _has_ill(s, heavy=True),
     ),
     "one bad record ends its list": Mutant(
-        "a record that can be had arrives",
+        "a record that can be read arrives",
         _changing(_reading, "_look_behind_failure", _given_up),
         lambda s: _some(s) and _has_ill(s, heavy=False) and "fields" not in s.dialect,
     ),
     "neighbours of a bad record": Mutant(
-        "only the record that cannot be had is passed over",
+        "only the record that cannot be read is passed over",
         _changing(IdRange, "pass_over", _passed_over_in_silence),
         lambda s: _some(s) and _has_ill(s, heavy=False) and "fields" not in s.dialect,
     ),

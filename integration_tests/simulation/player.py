@@ -68,9 +68,9 @@ class Sync:
         """The streams that reported a status."""
         found = set()
         for message in self.messages:
-            told = message.get("trace", {}).get("stream_status") or {}
-            if told.get("status") == status:
-                found.add(told["stream_descriptor"]["name"])
+            ended = message.get("trace", {}).get("stream_status") or {}
+            if ended.get("status") == status:
+                found.add(ended["stream_descriptor"]["name"])
         return found
 
 
@@ -194,7 +194,7 @@ class _Player:
             counts["failed syncs"] += 1
             sentences = [error["message"] for error in sync.errors]
             for error in sync.errors:
-                counts[f"told as {error['failure_type']}"] += 1
+                counts[f"reported as {error['failure_type']}"] += 1
             if not sentences:
                 broken.append("a sync failed silently")
             if any(error["failure_type"] not in _KINDS for error in sync.errors):
@@ -210,7 +210,7 @@ class _Player:
         self, plan: SyncPlan, stream: str, sync: Sync, taking: Taking, ill: frozenset[int]
     ) -> None:
         """A stream completes whatever the others do, unless its own list gives it a reason; where
-        single records cannot be had, all others arrive, and those are named."""
+        single records cannot be read, all others arrive, and those are named."""
         broken, resource = self.outcome.broken, STREAMS[stream].resource
         if any(_TOO_MANY in error["message"] for error in sync.errors):
             return
@@ -223,7 +223,7 @@ class _Player:
                 sentences = [error["message"] for error in sync.errors]
                 broken.append(f"{stream} failed for no reason of its own: {sentences}")
             return
-        self.outcome.counts["lists with records that cannot be had"] += 1
+        self.outcome.counts["lists with records that cannot be read"] += 1
         given_up = self.destination.tables[stream].given_up
         others = taking.left().keys() - given_up
         # a record that is deleted between a page and the question for its id makes another one
@@ -232,7 +232,7 @@ class _Player:
         if others or (given_up - ill and are_there):
             broken.append(
                 f"{stream} lacks {sorted(others)[:5]} and calls {sorted(given_up)[:5]} missing, of "
-                f"which only {sorted(ill)} cannot be had"
+                f"which only {sorted(ill)} cannot be read"
             )
         text = " ".join(error["message"] for error in sync.errors)
         if given_up and not any(str(id) in text for id in given_up):

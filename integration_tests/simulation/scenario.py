@@ -59,9 +59,9 @@ class IllRecords:
     """Records of one list with which something is wrong during a sync.
 
     Attributes:
-        fault: what comes in place of a page that holds too many of them.
+        fault: what comes instead of a page that holds too many of them.
         places: which rows, as shares of the list, in order of id.
-        bearable: how many of them a page may hold. None are borne by a page that cannot be had
+        bearable: how many of them a page may hold. None are borne by a page that cannot be read
             whatever its size.
     """
 
@@ -75,13 +75,13 @@ class EditPlan:
     """What goes on in Coupa while a sync reads.
 
     Attributes:
-        chance: of a change before each answer; several follow one another with the same chance.
+        chance: of a change before each response; several follow one another with the same chance.
         inserts, edits, deletes, late, mass, nulls, future, rows, restores, renumbers: weights.
             `late` adds a record whose `updated_at` lies up to `late_hours` back, `mass` edits a
             third of a table in the same second, `nulls` adds a record without times, `future` one
             dated ahead, `rows` edits a row of a record and leaves the record as it is; `restores`
             brings back one that was deleted, `renumbers` gives one another id.
-        tick: the most seconds that pass before an answer.
+        tick: the most seconds that pass before a response.
     """
 
     chance: float = 0.0
@@ -125,7 +125,7 @@ class SyncPlan:
     ill: IllRecords | None = None
     token_lifetime: float = 86_399.0
     revocations: float = 0.0
-    """Chance before each answer that all tokens are revoked."""
+    """Chance before each response that all tokens are revoked."""
     stop: Stop | None = None
     stall: float = 0.0
     """Seconds for which the destination takes nothing in the middle; of a process only."""
@@ -531,7 +531,7 @@ def _dialect(random: Random) -> dict[str, Any]:
         ("nested_fields", "refused"),
         ("fields_depth", random.choice((0, 1))),
         ("unknown_parameter", "refused"),
-        ("offsets", "per_answer"),
+        ("offsets", "per_response"),
         ("offsets", "utc"),
         ("compression", "gzip"),
         ("token_warmup", 0.005),

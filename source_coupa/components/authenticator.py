@@ -48,7 +48,7 @@ class ScopedAuthenticator(DeclarativeAuthenticator):
         """Signs a request.
 
         Raises:
-            AirbyteTracedException: why no token could be had, with what to do.
+            AirbyteTracedException: why no token came, with what to do.
         """
         host = self._settings.host
         if urlsplit(request.url or "").netloc != host:
@@ -59,7 +59,7 @@ class ScopedAuthenticator(DeclarativeAuthenticator):
         """A token for one request.
 
         Raises:
-            AirbyteTracedException: why none could be had, with what to do.
+            AirbyteTracedException: why none came, with what to do.
         """
         return shared_store(self._settings).token(self._scopes, self.api_budget)
 

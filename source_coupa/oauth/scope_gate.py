@@ -26,7 +26,7 @@ _HAS_TIME = frozenset({UPDATED_AT, UPDATED_AT.replace("_", "-")})
 
 
 class ScopeGate:
-    """Tells which streams an OAuth client may read.
+    """Finds which streams an OAuth client may read.
 
     A stream is closed only on an explicit refusal of its scopes; every other failure is raised, for
     a stream that is missing from `discover` for a moment would be dropped from connections.

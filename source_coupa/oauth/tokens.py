@@ -98,7 +98,7 @@ class TokenStore(ABC):
 
     @abstractmethod
     def held(self, budget: APIBudget | None = None) -> set[str]:
-        """Which of all scopes are granted; empty if only reading can tell.
+        """Which of all scopes are granted; empty if only reading can show.
 
         Raises:
             AirbyteTracedException: if a response is neither a token nor a refusal.

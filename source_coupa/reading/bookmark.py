@@ -90,7 +90,7 @@ class Bookmark:
             version, which also proves the filter on update times.
         nulls_above: records without an update time were sent up to this id; None without any.
         short_page: see `PageLengths`; None if nothing is known.
-        missing: ids of records that could not be had.
+        missing: ids of records that could not be read.
         under_way: a pass that is not complete.
         filter: what the settings asked of the list when it was made, as text; "" for nothing.
         known: the records that the table has; None while nobody wants to know.

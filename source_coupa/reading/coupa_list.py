@@ -42,22 +42,22 @@ from source_coupa.transport.retry_after import LONGEST_WAIT
 logger = logging.getLogger("airbyte")
 
 ENOUGH_ALONE = 3
-"""Attempts for a page of one record, until its id is asked for to go on behind it; one less for a
+"""Attempts for a page of one record, until its id is asked for to continue after it; one less for a
 larger page, and one less where they fail slowly."""
 
 ENOUGH_REFUSALS = 2
 """Refusals of the question for changed rows, until it is given up: one may be a blip."""
 
 MOST_MISSING = 1_000
-"""Records of a list that cannot be had, before the list is given up: that is no record's fault."""
+"""Records of a list that cannot be read, before the list is given up: that is no record's fault."""
 
 SLOW = 20.0
 """Seconds that a failure takes, as when Coupa does not respond in time. Such failures must not be
 many: a request may take five minutes."""
 
 MOST_LOST = 2 * 3_600.0
-"""Seconds that all failures of a list take, before the next record that cannot be had ends it: the
-next sync goes on behind those that were passed over."""
+"""Seconds that all failures of a list take, before the next record that cannot be read ends it: the
+next sync continues after those that were passed over."""
 
 MOST_HIDDEN = 10_000
 """Records in a row that an instance hides after it has counted them, until the list is given up."""
@@ -523,7 +523,7 @@ class _Reading:
         return True
 
     # What is ill? A page in which there can be no record comes from each list that is up, for no
-    # record is at fault there. So do those below a record that cannot be had, and the first that
+    # record is at fault there. So do those below a record that cannot be read, and the first that
     # fails ends with its id.
 
     def _look_behind_failure(
@@ -629,7 +629,7 @@ class _Reading:
         if self._missing > MOST_MISSING or self._lost > MOST_LOST:
             raise error
         logger.warning(
-            f"{self._resource}: record {id_} cannot be had and is passed over for now. "
+            f"{self._resource}: record {id_} cannot be read and is passed over for now. "
             f"{error.message}"
         )
         covers = (range_.after, id_) if range_.is_of_all else None
@@ -658,7 +658,7 @@ class _Reading:
         is_known = ill is not None and (ill.is_final or question.seconds > SLOW)
         if not is_known and (ill is None or question.failures + 1 < ENOUGH_ALONE):
             return self._requests.retry(question, failure)
-        logger.info(f"{self._resource}: record {id_} still cannot be had.")
+        logger.info(f"{self._resource}: record {id_} still cannot be read.")
         return ()
 
     # --- Records without an update time ---
@@ -831,7 +831,7 @@ class _Look:
         failure: of that page.
         error: what it means.
         is_slow: whether it took long.
-        top: a record of the range that cannot be had has this id at most.
+        top: a record of the range that cannot be read has this id at most.
     """
 
     range_: IdRange

@@ -2,7 +2,7 @@
 
 The list is cut into disjoint ranges of ids. Live edits cannot make a hole: a record is in the range
 of its id, whatever happens to the others. A range is cut in the middle of its ids, which costs no
-request; if that part turns out to hold next to nothing, by rank: a small request tells the id of
+request; if that part turns out to hold next to nothing, by rank: a small request gets the id of
 the record at some place of the range. Whenever there are too few ranges to use the request budget,
 the longest one is cut, and all readers have work until the end.
 """

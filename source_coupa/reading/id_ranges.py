@@ -36,7 +36,7 @@ class IdRange:
         pages_since: pages that came since then.
         failures: of the next page, one after another.
         refused_tokens: those of them that were 401.
-        is_ill: whether the next page fails while other requests are answered.
+        is_ill: whether the next page fails while other requests get responses.
         read: records so far.
         last_length: records of the last page, whatever range they belong to.
         last_size: how many that page could have had.
@@ -98,7 +98,7 @@ class IdRange:
         self.size = max(size, 1)
 
     def pass_over(self, id_: int) -> None:
-        """Goes on behind a record that cannot be had."""
+        """Continues after a record that cannot be read."""
         self.after = id_
         self.failures = 0
         self.is_ill = False

@@ -34,7 +34,7 @@ MOST_COMPARISONS = 3
 """Of one list, which may be edited between one reading and the other."""
 
 MOST_ALONE = 100
-"""Parents that cannot be had together with their lists, before all lists are read by themselves."""
+"""Parents that cannot be read with their lists, before all lists are read by themselves."""
 
 logger = logging.getLogger("airbyte")
 
@@ -63,7 +63,7 @@ class _Parent:
     Attributes:
         position: where in the list the reading is.
         group: those it came with.
-        answers_before: lists that had answered before this one failed first.
+        answers_before: lists that had responded before this one failed first.
         inside: its rows as they came inside of it, for a list that is read to compare them; None
             for one whose rows are wanted.
         own: its rows so far, where they are compared.
@@ -150,7 +150,7 @@ class NestedLists:
                 if not done.gaps():
                     return
                 logger.info(
-                    f"{self._path}: going on with a request for each, too many cannot be had "
+                    f"{self._path}: continuing with a request for each, too many cannot be read "
                     "inside of their parents."
                 )
         self._ask_for_missing(wanted)
@@ -172,7 +172,7 @@ class NestedLists:
         for page in self._parent_pages(wanted, None):
             if page.load is not None:
                 page.load.release()
-            # a parent that cannot be had itself can have a list that can
+            # a parent that cannot be read itself can have a list that can
             ids = [record["id"] for record in page.records]
             ids += [] if page.missing is None else [page.missing]
             group = _Group(page.covers, len(ids))
@@ -186,7 +186,7 @@ class NestedLists:
     # --- Lists inside of their parents ---
 
     def _read_inside(self, inside: InsideParents, wanted: Pass) -> Iterator[Page]:
-        """Yields the rows inside of all parents, until too many cannot be had in this way.
+        """Yields the rows inside of all parents, until too many cannot be read in this way.
 
         Raises:
             _DifferentError: if they are not those that the lists hold by themselves.
@@ -437,7 +437,7 @@ class NestedLists:
     def _look_for_parent(
         self, parent: _Parent, failure: RequestFailedError | None
     ) -> Iterable[Page]:
-        """Asks whether a parent is still there whose list is not found, or cannot be had."""
+        """Asks whether a parent is still there whose list is not found, or cannot be read."""
         self._questions.ask(
             Question(
                 {"id": str(parent.id), "limit": "1", **IDS_ALONE},
@@ -462,7 +462,7 @@ class NestedLists:
         if self._missing > MOST_MISSING:
             raise failure.error
         logger.warning(
-            f"{self._stream}: the list below {parent.id} cannot be had and is passed over for "
+            f"{self._stream}: the list below {parent.id} cannot be read and is passed over for "
             f"now. {failure.error.message}"
         )
         return [self._page(parent, [], is_last=True, missing=parent.id)]

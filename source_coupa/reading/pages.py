@@ -92,7 +92,7 @@ class Page:
             second; None for records that come out of turn.
         left: about how many records are still to be read; None if that is not known.
         load: the room that the records take; to be released when they are printed.
-        missing: the id of a record that cannot be had.
+        missing: the id of a record that cannot be read.
         found: the id of one that an earlier sync could not have, and that came now or is gone.
         starts_over: whether what came so far was not whole, and everything comes again.
         is_last: whether the pass is complete.

@@ -65,7 +65,7 @@ class Fetched:
 
 @dataclass(eq=False)
 class Question:
-    """A request until it is answered.
+    """A request until it gets its response.
 
     Attributes:
         query: its parameters.
@@ -176,7 +176,7 @@ class Requests:
         self._pending.clear()
 
     def others_came_since(self, question: Question) -> bool:
-        """Whether the host answered anything since the question was sent."""
+        """Whether the host responded to anything since the question was sent."""
         return self._breaker.answers > question.answers_before
 
     def retry(self, question: Question, failure: Exception) -> Iterable[Page]:

@@ -83,7 +83,7 @@ def _seen(sweep: Sweep, ids: CoupaList) -> tuple[Ids, datetime | None]:
     for page in ids.read(wanted):
         began = began or page.began
         if page.missing is not None:
-            # a record that cannot be had is there: its id was shown
+            # a record that cannot be read is there: its id was shown
             found.append(page.missing)
         for record in page.records:
             # where the bound is refused, the whole list comes

@@ -29,7 +29,7 @@ from source_coupa.tables.rows import Rows
 Look = Callable[[StreamRow], list[JsonRecord]]
 """Gives the newest records of a stream's list.
 
-Raises AirbyteTracedException if they cannot be had."""
+Raises AirbyteTracedException if they cannot be read."""
 
 logger = logging.getLogger("airbyte")
 

@@ -89,7 +89,7 @@ class Table:
 
     @property
     def needs_times(self) -> bool:
-        """Whether records have to tell when they were changed."""
+        """Whether records have to say when they were changed."""
         return not self.is_full_refresh or self.since is not None
 
     @property

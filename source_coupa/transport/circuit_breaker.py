@@ -1,4 +1,4 @@
-"""Tells a failing list from a host that is down."""
+"""Distinguishes a failing list from a host that is down."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class RequestFailedError(Exception):
     Attributes:
         error: what the user is to read if it stays so.
         is_final: whether it is a setting if it fails from the first request on.
-        is_token: whether no token could be had.
+        is_token: whether no token came.
         is_refused_token: whether the token was refused, which is renewed by then.
         too_large: the bytes at which a response was given up because it was too large, else 0.
         is_limit: whether the request limit is used up, which is nobody's fault.
@@ -98,7 +98,7 @@ class RequestFailedError(Exception):
 
     @property
     def is_page(self) -> bool:
-        """Whether fewer records may be had where these were not."""
+        """Whether fewer records may come where these did not."""
         return not (self.is_token or self.is_refused_token or self.is_limit)
 
 
@@ -112,7 +112,7 @@ class Authenticator(Protocol[_T]):
         """A token for one request.
 
         Raises:
-            AirbyteTracedException: why none could be had.
+            AirbyteTracedException: why none came.
         """
 
     def accepted(self, token: _T) -> None:

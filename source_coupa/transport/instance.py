@@ -26,7 +26,7 @@ class Instance:
 
     Attributes:
         scheduler: sends all requests to lists.
-        breaker: tells whether the host is down.
+        breaker: knows whether the host is down.
         capabilities: what lists have learned about it.
         session: keeps the connections to the host.
     """

@@ -93,7 +93,7 @@ def check_cursors(document: Tree) -> Problems:
 
 def check_page(document: Tree) -> Problems:
     """The stream reference names the same streams, in the same order, with keys and cursors."""
-    told = [(row["Stream"], row["Key"], row["Cursor"]) for row in document.root["page"]]
+    shown = [(row["Stream"], row["Key"], row["Cursor"]) for row in document.root["page"]]
     wanted = [
         (
             name,
@@ -102,7 +102,7 @@ def check_page(document: Tree) -> Problems:
         )
         for name, stream in _streams(document)
     ]
-    return [] if told == wanted else [f"the page differs by {sorted({*told} ^ {*wanted})}"]
+    return [] if shown == wanted else [f"the page differs by {sorted({*shown} ^ {*wanted})}"]
 
 
 def check_suggestions(document: Tree) -> Problems:

@@ -1,7 +1,7 @@
 """The manifest, read more strictly than the CDK does.
 
 The CDK passes over unknown fields, definitions that nothing refers to, and schema files that no
-stream reads, so that a slip of the pen changes what the connector does without a word.
+stream reads, so that a slip of the pen changes what the connector does silently.
 """
 
 from __future__ import annotations

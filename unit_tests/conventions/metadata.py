@@ -51,7 +51,7 @@ def check_tags(metadata: Tree) -> Problems:
 
 
 def check_version(metadata: Tree) -> Problems:
-    """A major version tells whom it breaks, a release candidate is rolled out step by step."""
+    """A major version says whom it breaks, a release candidate is rolled out step by step."""
     version = _data(metadata)["dockerImageTag"]
     releases = _data(metadata).get("releases", {})
     problems = []

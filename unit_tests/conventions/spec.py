@@ -62,10 +62,11 @@ class Field:
 
 
 def fields(schema: Mapping[str, Any], path: str = "") -> Iterator[Field]:
-    """All settings, those in the variants of a choice too."""
+    """All settings, those in the variants of a choice and in the entries of a list too."""
     for name, field in schema.get("properties", {}).items():
         yield Field(f"{path}/{name}", field, schema)
         yield from fields(field, f"{path}/{name}")
+        yield from fields(field.get("items", {}), f"{path}/{name}/[]")
     for number, variant in enumerate(schema.get("oneOf", ())):
         yield from fields(variant, f"{path}[{number}]")
 
@@ -127,8 +128,13 @@ def check_types(spec: Tree) -> Problems:
     return problems
 
 
+LONGEST_DESCRIPTION = 250
+"""Characters: about three lines of the form."""
+
+
 def check_texts(spec: Tree) -> Problems:
-    """Each setting has a title, in which words are capitalised, and a description in sentences."""
+    """Each setting has a title, in which words are capitalised, and a short description in
+    sentences."""
     problems = []
     for field in fields(spec.root):
         title, text = field.schema.get("title", ""), field.schema.get("description", "")
@@ -140,9 +146,22 @@ def check_texts(spec: Tree) -> Problems:
             problems.append(f"{field.path}: title {title!r}")
         if not re.fullmatch(r"[A-Z].*\.", text, re.S):
             problems.append(f"{field.path}: the description is no sentence")
+        if len(text) > LONGEST_DESCRIPTION:
+            problems.append(f"{field.path}: the description has {len(text)} characters")
         if "http://" in text:
             problems.append(f"{field.path}: a link that is not https")
     return problems
+
+
+def check_what_is_folded(spec: Tree) -> Problems:
+    """Of the optional settings, the form shows the date to start at; all others are folded."""
+    return [
+        f"/{name}: {'shown' if is_shown else 'folded'} at first"
+        for name, field in spec.root["properties"].items()
+        if name not in spec.root.get("required", ())
+        for is_shown in [field.get("always_show") is True]
+        if is_shown != ("date" in field.get("format", ""))
+    ]
 
 
 def check_order(spec: Tree) -> Problems:
@@ -312,6 +331,7 @@ _EXAMPLE = {
             "description": "From when on.",
             "order": 1,
             "format": "date",
+            "always_show": True,
             "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$",
             "pattern_descriptor": "YYYY-MM-DD",
             "examples": ["2024-01-01"],
@@ -371,12 +391,18 @@ CHECKS: tuple[Check[Tree], ...] = (
         (f"{_HOST}/enum", ["one", "one"]),
     ),
     Check(
+        check_what_is_folded,
+        (f"{_SINCE}/always_show", GONE),
+        (f"{_SIGN_IN}/always_show", True),
+    ),
+    Check(
         check_texts,
         (f"{_HOST}/title", "host_name"),
         (f"{_HOST}/title", GONE),
         (f"{_HOST}/title", "Host name"),
         (f"{_HOST}/description", "where it is"),
         (f"{_HOST}/description", "See http://example.com."),
+        (f"{_HOST}/description", f"See{' more' * 60}."),
     ),
     Check(
         check_order,

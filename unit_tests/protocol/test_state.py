@@ -1,4 +1,4 @@
-"""A state that is not one of this connector is refused in one sentence, before any request.
+"""A state that is not one of this connector is refused in one message, before any request.
 
 Whatever else a state holds, the sync brings the right records: those since its time, or all.
 """
@@ -79,7 +79,7 @@ BROKEN_PASSES: list[Any] = [
     {**PASS, "newest": "x"},
 ]
 
-STARTS_ANEW: dict[str, Any] = {
+STARTS_OVER: dict[str, Any] = {
     "nothing": None,
     "an empty list": [],
     "an empty object": {},
@@ -154,7 +154,7 @@ def test_a_corrupt_file_is_refused_before_any_request(
     assert_refused(run, sandbox, f"The file {tmp_path / 'state.json'} is not valid JSON")
 
 
-@pytest.mark.parametrize("state", STARTS_ANEW.values(), ids=STARTS_ANEW)
+@pytest.mark.parametrize("state", STARTS_OVER.values(), ids=STARTS_OVER)
 def test_a_state_that_promises_nothing_starts_again(
     sandbox: Sandbox, tmp_path: Path, state: Any
 ) -> None:
@@ -184,7 +184,7 @@ def test_a_pass_that_cannot_be_read_is_refused(sandbox: Sandbox, tmp_path: Path,
     assert_refused(read(sandbox, tmp_path, json.dumps(state)), sandbox, STREAM)
 
 
-def test_a_pass_goes_on_behind_what_was_sent(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_pass_continues_after_what_was_sent(sandbox: Sandbox, tmp_path: Path) -> None:
     ids = sorted(ids_since(sandbox, START))
     middle = len(ids) // 2
     under_way = {"began": CURSOR, "since": START, "done": [[0, ids[middle]]], "newest": None}

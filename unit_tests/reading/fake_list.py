@@ -41,7 +41,7 @@ def failure(
     too_large: int = 0,
     wait: float | None = None,
 ) -> RequestFailedError:
-    """As if Coupa had answered 503, or 403 if it is final."""
+    """As if Coupa had responded with 503, or 403 if it is final."""
     error = errors.config_error("refused") if is_final else errors.transient_error("not available")
     return RequestFailedError(
         error, is_final=is_final, is_limit=is_limit, too_large=too_large, wait=wait
@@ -84,13 +84,13 @@ def has_moved(row: Record, since: str) -> bool:
 
 @dataclass
 class FakeList:
-    """Answers queries as Coupa documents, from the records that it holds.
+    """Responds to queries as Coupa documents, from the records that it holds.
 
     Attributes:
         records: by id.
         cap: the largest page.
-        before: called with each query before it is answered; may raise or change records.
-        refuses: parameters that are answered with 400.
+        before: called with each query before its response; may raise or change records.
+        refuses: parameters that get a 400.
         ignores: parameters that are passed over.
         associations: what comes for `fields` that name one with what is wanted of it, made of the
             record's id and these fields.

@@ -446,7 +446,7 @@ def test_a_small_page_with_a_record_that_is_hidden_ends_no_list_that_is_known() 
 
 @pytest.mark.parametrize("bad", [1, 50, 51, 77, 300])
 @pytest.mark.parametrize("useful", [1, 8])
-def test_a_record_that_cannot_be_had_is_named_and_passed_over(bad: int, useful: int) -> None:
+def test_a_record_that_cannot_be_read_is_named_and_passed_over(bad: int, useful: int) -> None:
     source = of_ids(range(1, 301))
 
     def before(query: Query) -> None:
@@ -469,7 +469,7 @@ STATUSES: dict[str, Callable[[], Exception]] = {
 
 
 def with_ill(ids: Iterable[int], ill: Iterable[int], make: Callable[[], Exception]) -> FakeList:
-    """A list in which some records cannot be had, but for their ids alone."""
+    """A list in which some records cannot be read, but for their ids alone."""
     source, bad = of_ids(ids), set(ill)
 
     def before(query: Query) -> None:
@@ -625,7 +625,7 @@ def test_a_small_page_whose_records_are_hidden_is_no_end(updated_at: str | None)
     assert sorted(came) == [*range(1, 59), *range(70, 301)]
 
 
-def test_a_record_of_the_next_range_that_cannot_be_had_ends_this_one() -> None:
+def test_a_record_of_the_next_range_that_cannot_be_read_ends_this_one() -> None:
     source = of_ids([*range(1, 91), *range(101, 300)])
 
     def before(query: Query) -> None:
@@ -708,7 +708,7 @@ def test_a_list_whose_end_is_not_found_at_once_is_read_by_many() -> None:
     )
 
 
-def test_a_newest_record_that_cannot_be_had_is_no_obstacle_to_the_proof() -> None:
+def test_a_newest_record_that_cannot_be_read_is_no_obstacle_to_the_proof() -> None:
     source = with_ill(range(1, 10), [9], failure)
     Reader(source).pages(Pass(proves_filter=True, done=IdSet([(0, END)])))
     assert any("updated_at[lt]" in query for query in source.queries)

@@ -48,7 +48,7 @@ class Invoices:
     Attributes:
         lengths: of the lists, by the invoice's id.
         inside: what an invoice holds, made of its id, the fields that are asked for and its rows.
-        before: called with an invoice's id before its own list is answered.
+        before: called with an invoice's id before the response for its own list.
         asked: the invoices whose own lists were asked for.
         came: all pages.
     """
@@ -182,8 +182,8 @@ def test_lists_that_are_not_the_same_inside_are_read_by_themselves(
     invoices = Invoices(some(300), inside=inside)
     assert invoices.rows() == invoices.all_rows
     assert invoices.one_by_one
-    told = [r.message for r in caplog.records if "each list costs a request" in r.message]
-    assert len(told) == 1
+    reported = [r.message for r in caplog.records if "each list costs a request" in r.message]
+    assert len(reported) == 1
     assert not any(page.starts_over for page in Invoices(some(300), inside=inside).pages())
 
 
@@ -342,7 +342,7 @@ def test_a_parent_that_vanishes_between_both_readings_proves_nothing() -> None:
     assert not invoices.one_by_one
 
 
-def test_a_parent_that_cannot_be_had_with_its_list_is_asked_for_that_list() -> None:
+def test_a_parent_that_cannot_be_read_with_its_list_is_asked_for_that_list() -> None:
     invoices = Invoices(some(500))
 
     def fail(query: Query) -> None:
@@ -359,7 +359,7 @@ def test_a_parent_that_cannot_be_had_with_its_list_is_asked_for_that_list() -> N
     assert not invoices.one_by_one
 
 
-def test_a_list_that_cannot_be_had_in_either_way_is_named() -> None:
+def test_a_list_that_cannot_be_read_in_either_way_is_named() -> None:
     invoices = Invoices(some(500))
 
     def fail(query: Query) -> None:
@@ -388,7 +388,7 @@ def test_a_missing_list_is_found_by_itself_alone() -> None:
     assert [row["id"] for row in found.records] == [99_001]
 
 
-def test_many_parents_that_cannot_be_had_with_their_lists_end_that() -> None:
+def test_many_parents_that_cannot_be_read_with_their_lists_end_that() -> None:
     invoices = Invoices(some(1_000))
 
     def fail(query: Query) -> None:
@@ -424,7 +424,7 @@ def test_parents_count_as_read_once_their_proofs_came() -> None:
     assert not [id_ for id_ in waiting if id_ in done]
 
 
-def test_a_pass_goes_on_behind_the_parents_that_were_read() -> None:
+def test_a_pass_continues_after_the_parents_that_were_read() -> None:
     invoices = Invoices(some(600))
     done = IdSet([(0, 100), (150, 200)])
     assert {row["invoice_id"] for row in invoices.rows(Pass(done=done))} <= {

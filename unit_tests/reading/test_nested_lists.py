@@ -33,7 +33,7 @@ class Users:
     Attributes:
         lengths: of the lists, by the user's id.
         cap: the largest page of addresses.
-        before: called with the user's id and each query before it is answered.
+        before: called with the user's id and each query before its response.
         asked: the users whose lists were asked for, in order.
     """
 
@@ -228,7 +228,7 @@ def test_rows_that_are_too_heavy_for_one_page_come_in_smaller_ones_or_are_named(
     assert missing <= ({77, 78} if hidden_every else set())
 
 
-def test_a_parent_that_cannot_be_had_itself_keeps_its_list() -> None:
+def test_a_parent_that_cannot_be_read_itself_keeps_its_list() -> None:
     users = Users(dict.fromkeys(range(1, 121), 3))
     users.users.refuses = ["fields"]
 
@@ -282,7 +282,7 @@ def test_parents_count_as_read_once_all_of_their_rows_came(length: int) -> None:
     assert done.gaps() == []
 
 
-def test_a_pass_goes_on_behind_the_parents_that_were_read() -> None:
+def test_a_pass_continues_after_the_parents_that_were_read() -> None:
     users = Users(dict.fromkeys(range(1, 301), 1))
     done = IdSet([(0, 100), (150, 200)])
     assert {user for user, _ in users.rows(Pass(done=done))} == {*range(101, 151), *range(201, 301)}

@@ -118,7 +118,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
 
 
-def test_a_filter_that_is_ignored_is_no_answer(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_filter_that_is_ignored_proves_nothing(caplog: pytest.LogCaptureFixture) -> None:
     source = fake(*(holder(id_, OLD, NEW if id_ == 9 else OLD) for id_ in range(1, 301)))
     source.ignores = [LINES]
     pages = Reader(source).pages(wanted())
@@ -219,7 +219,7 @@ def test_an_instance_that_shows_all_rows_is_asked_once() -> None:
 
 
 @pytest.mark.parametrize("way", ["refuses", "ignores"])
-def test_records_that_cannot_be_had_whole_are_left_out(
+def test_records_that_cannot_be_read_whole_are_left_out(
     caplog: pytest.LogCaptureFixture, way: str
 ) -> None:
     source = Trimming({id_: holder(id_, OLD, NEW) for id_ in range(1, 121)})
@@ -283,7 +283,7 @@ def test_a_question_that_always_fails_fails_the_list() -> None:
         Reader(source).pages(wanted())
 
 
-def test_a_record_with_changed_rows_that_cannot_be_had_is_named() -> None:
+def test_a_record_with_changed_rows_that_cannot_be_read_is_named() -> None:
     source = fake(*(holder(id_, OLD, NEW) for id_ in range(1, 61)))
 
     def holds(query: Query) -> bool:

@@ -35,9 +35,9 @@ class Api:
     def log_in(self, scope: str | None = None) -> Api:
         """Take a token for these scopes, or for all."""
         scopes = sorted({name for resource in RESOURCES.values() for name in resource.scopes})
-        answer = self.token(scope=" ".join(scopes) if scope is None else scope)
-        answer.raise_for_status()
-        self.session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        response = self.token(scope=" ".join(scopes) if scope is None else scope)
+        response.raise_for_status()
+        self.session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
         return self
 
     def get(self, path: str, raw: str = "", **options: Any) -> requests.Response:
@@ -47,9 +47,9 @@ class Api:
 
     def ids(self, path: str, raw: str = "") -> list[int]:
         """The ids of a page."""
-        answer = self.get(path, raw)
-        assert answer.status_code == 200, answer.text
-        return [record["id"] for record in answer.json()]
+        response = self.get(path, raw)
+        assert response.status_code == 200, response.text
+        return [record["id"] for record in response.json()]
 
     def walk(self, path: str, raw: str = "", limit: int = 50) -> list[Record]:
         """Every record, by keyset on id."""

@@ -41,9 +41,9 @@ def consent(api: Api, **changes: str) -> requests.Response:
     return api.session.get(url, params={**query, **changes}, allow_redirects=False)
 
 
-def told(answer: requests.Response) -> dict[str, str]:
-    assert answer.status_code == 302
-    target = urlsplit(answer.headers["Location"])
+def redirected(response: requests.Response) -> dict[str, str]:
+    assert response.status_code == 302
+    target = urlsplit(response.headers["Location"])
     assert target._replace(query="").geturl() == REDIRECT_URI
     return dict(parse_qsl(target.query))
 
@@ -55,21 +55,21 @@ def tokens(api: Api, grant: str, **form: str) -> requests.Response:
 
 
 def exchange(api: Api, **changes: str) -> requests.Response:
-    form = {"code": told(consent(api))["code"], "redirect_uri": REDIRECT_URI}
+    form = {"code": redirected(consent(api))["code"], "redirect_uri": REDIRECT_URI}
     return tokens(api, "authorization_code", **{**form, "code_verifier": VERIFIER, **changes})
 
 
 def test_a_code_brings_a_token_for_what_the_user_consented_to(api: Api) -> None:
-    answer = exchange(api)
-    assert answer.status_code == 200
-    api.session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+    response = exchange(api)
+    assert response.status_code == 200
+    api.session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
     assert api.get("invoices").status_code == 200
     assert api.get("users").status_code == 403
 
 
 def test_a_refresh_token_comes_with_offline_access_alone(api: Api) -> None:
     assert "refresh_token" in exchange(api).json()
-    code = told(consent(api, scope=READ))["code"]
+    code = redirected(consent(api, scope=READ))["code"]
     assert "refresh_token" not in exchange(api, code=code).json()
 
 
@@ -85,15 +85,15 @@ def test_a_refresh_token_comes_with_offline_access_alone(api: Api) -> None:
 def test_what_may_not_be_asked_for_is_reported_to_the_redirect_uri(
     api: Api, changes: dict[str, str], error: str
 ) -> None:
-    assert told(consent(api, **changes)) == {"error": error, "state": "s"}
+    assert redirected(consent(api, **changes)) == {"error": error, "state": "s"}
 
 
 @pytest.mark.parametrize(
     "changes", [{"client_id": "nobody"}, {"redirect_uri": "https://evil.example.com"}]
 )
 def test_an_unknown_client_or_redirect_uri_gets_a_page(api: Api, changes: dict[str, str]) -> None:
-    answer = consent(api, **changes)
-    assert (answer.status_code, "Location" in answer.headers) == (400, False)
+    response = consent(api, **changes)
+    assert (response.status_code, "Location" in response.headers) == (400, False)
 
 
 @pytest.mark.parametrize(
@@ -108,40 +108,40 @@ def test_an_unknown_client_or_redirect_uri_gets_a_page(api: Api, changes: dict[s
 def test_a_code_is_for_its_client_its_redirect_uri_and_its_verifier(
     api: Api, changes: dict[str, str]
 ) -> None:
-    answer = exchange(api, **changes)
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    response = exchange(api, **changes)
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
 
 
 def test_a_code_works_once(api: Api) -> None:
-    code = told(consent(api))["code"]
+    code = redirected(consent(api))["code"]
     assert exchange(api, code=code).status_code == 200
     assert exchange(api, code=code).status_code == 400
 
 
-@pytest.mark.parametrize("answer", ["kept", "repeated", "rotated"])
-def test_a_refresh_token_follows_the_dialect(api: Api, answer: Any) -> None:
-    api.sandbox.dialect = UNLIMITED.but(refresh_token=answer)
+@pytest.mark.parametrize("response", ["kept", "repeated", "rotated"])
+def test_a_refresh_token_follows_the_dialect(api: Api, response: Any) -> None:
+    api.sandbox.dialect = UNLIMITED.but(refresh_token=response)
     first = exchange(api).json()["refresh_token"]
     second = tokens(api, "refresh_token", refresh_token=first).json().get("refresh_token")
-    assert (second is None, second == first) == (answer == "kept", answer == "repeated")
+    assert (second is None, second == first) == (response == "kept", response == "repeated")
     again = tokens(api, "refresh_token", refresh_token=first)
-    assert again.status_code == (400 if answer == "rotated" else 200)
+    assert again.status_code == (400 if response == "rotated" else 200)
 
 
 def test_a_narrower_scope_narrows_the_token_that_replaces_another(api: Api) -> None:
     api.sandbox.dialect = UNLIMITED.but(refresh_token="rotated", token_shows_scope=True)
     first = exchange(api).json()["refresh_token"]
-    answer = tokens(api, "refresh_token", refresh_token=first, scope=READ).json()
-    assert answer["scope"] == READ
-    answer = tokens(api, "refresh_token", refresh_token=answer["refresh_token"]).json()
-    assert answer["scope"] == READ
+    response = tokens(api, "refresh_token", refresh_token=first, scope=READ).json()
+    assert response["scope"] == READ
+    response = tokens(api, "refresh_token", refresh_token=response["refresh_token"]).json()
+    assert response["scope"] == READ
 
 
 def test_refresh_tokens_can_end(api: Api) -> None:
     token = exchange(api).json()["refresh_token"]
     api.sandbox.end_sign_ins()
-    answer = tokens(api, "refresh_token", refresh_token=token)
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    response = tokens(api, "refresh_token", refresh_token=token)
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_grant")
 
 
 def test_a_client_has_one_grant_type(api: Api) -> None:

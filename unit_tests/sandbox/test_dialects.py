@@ -85,11 +85,11 @@ def test_offsets_of_printed_times(start: Start) -> None:
     assert offsets(utc) == {"Z"}
     assert utc == [record["updated-at"] for record in api.sandbox.tables["invoices"].records()[:50]]
 
-    api.sandbox.dialect = UNLIMITED.but(offsets="per_answer")
-    answers = [times() for _ in range(12)]
-    assert len({offset for texts in answers for offset in offsets(texts)}) > 3
-    assert all(len(offsets(texts)) <= 2 for texts in answers), "one zone, summer and winter"
-    for texts in (utc, *answers):
+    api.sandbox.dialect = UNLIMITED.but(offsets="per_response")
+    responses = [times() for _ in range(12)]
+    assert len({offset for texts in responses for offset in offsets(texts)}) > 3
+    assert all(len(offsets(texts)) <= 2 for texts in responses), "one zone, summer and winter"
+    for texts in (utc, *responses):
         assert list(map(instant, texts)) == list(map(instant, own))
 
 
@@ -126,15 +126,15 @@ def test_the_bucket_fills_again(start: Start) -> None:
 def test_how_the_rate_limit_responds(start: Start, refusal: Refusal, content: bytes) -> None:
     none_at_all = RateLimit(per_second=0.001, burst=0)
     api = start(dialect=Dialect(rate_limit=none_at_all, rate_limited=refusal))
-    answer = api.get("users")
-    assert (answer.status_code, answer.content) == (refusal.status, content)
-    assert "Retry-After" not in answer.headers
+    response = api.get("users")
+    assert (response.status_code, response.content) == (refusal.status, content)
+    assert "Retry-After" not in response.headers
     api.sandbox.dialect = api.sandbox.dialect.but(retry_after="seconds")
     assert api.get("users").headers["Retry-After"] == "1"
     api.sandbox.dialect = api.sandbox.dialect.but(retry_after="date")
-    answer = api.get("users")
-    said = parsedate_to_datetime(answer.headers["Retry-After"])
-    assert said > parsedate_to_datetime(answer.headers["Date"])
+    response = api.get("users")
+    said = parsedate_to_datetime(response.headers["Retry-After"])
+    assert said > parsedate_to_datetime(response.headers["Date"])
 
 
 @pytest.mark.parametrize("name", interesting_dialects())
@@ -174,9 +174,9 @@ def test_rows_may_be_hidden_after_they_were_counted(start: Start) -> None:
 def test_no_match_may_be_not_found(start: Start) -> None:
     api = start(dialect=UNLIMITED.but(no_match="not_found"))
     last = api.sandbox.tables["invoices"].ids()[-1]
-    answer = api.get("invoices", f"id[gt]={last}")
-    assert answer.status_code == 404
-    assert "No results match your search criteria." in answer.text
+    response = api.get("invoices", f"id[gt]={last}")
+    assert response.status_code == 404
+    assert "No results match your search criteria." in response.text
     assert api.ids("invoices", f"id[gt_or_eq]={last}") == [last]
 
 
@@ -258,17 +258,17 @@ def test_only_the_newest_token_of_a_client_may_be_valid(start: Start) -> None:
 def test_too_many_token_requests_may_be_denied(start: Start) -> None:
     limit = RateLimit(per_second=0.001, burst=3)
     api = start(dialect=UNLIMITED.but(token_limit=limit, too_many_tokens=Refusal(403)))
-    answers = [api.token(scope="core.user.read") for _ in range(3)]
-    assert [answer.status_code for answer in answers] == [200, 200, 403]
-    assert answers[-1].json()["error"] == "access_denied"
+    responses = [api.token(scope="core.user.read") for _ in range(3)]
+    assert [response.status_code for response in responses] == [200, 200, 403]
+    assert responses[-1].json()["error"] == "access_denied"
     assert api.get("users").status_code == 200
 
 
 def test_responses_may_be_compressed(start: Start) -> None:
     api = start(dialect=UNLIMITED.but(compression="gzip"))
-    answer = api.get("invoices")
-    assert answer.headers["Content-Encoding"] == "gzip"
-    assert answer.json() == api.sandbox.tables["invoices"].records()[:50]
+    response = api.get("invoices")
+    assert response.headers["Content-Encoding"] == "gzip"
+    assert response.json() == api.sandbox.tables["invoices"].records()[:50]
     plain = api.get("invoices", headers={"Accept-Encoding": "identity"})
     assert "Content-Encoding" not in plain.headers
-    assert plain.content == answer.content
+    assert plain.content == response.content

@@ -19,10 +19,10 @@ HTML = "text/html; charset=utf-8"
 def test_status(start: Start, status: int) -> None:
     api = start()
     api.sandbox.faults.add(Fault("status", status=status, retry_after=3, times=1))
-    answer = api.get("users")
-    assert answer.status_code == status
-    assert answer.headers["Retry-After"] == "3"
-    assert "error" in answer.json()
+    response = api.get("users")
+    assert response.status_code == status
+    assert response.headers["Retry-After"] == "3"
+    assert "error" in response.json()
     assert (api.sandbox.requests[-1].fault, api.sandbox.requests[-1].rows) == ("status", None)
     assert api.get("users").status_code == 200
 
@@ -41,10 +41,10 @@ def test_bodies_of_a_status(
 ) -> None:
     api = start()
     api.sandbox.faults.add(Fault("status", status=502, body=body, headers={"X-Via": "proxy"}))
-    answer = api.get("users")
-    assert answer.headers.get("Content-Type") == content_type
-    assert answer.headers["X-Via"] == "proxy"
-    assert answer.content == content if content is not None else b"<h1>" in answer.content
+    response = api.get("users")
+    assert response.headers.get("Content-Type") == content_type
+    assert response.headers["X-Via"] == "proxy"
+    assert response.content == content if content is not None else b"<h1>" in response.content
 
 
 def test_an_echo_page_holds_the_secrets_of_the_request(start: Start) -> None:
@@ -72,13 +72,13 @@ def test_wrong_bodies_with_status_200(
 ) -> None:
     api = start()
     api.sandbox.faults.add(Fault(kind))
-    answer = api.get("users", "limit=3")
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == content_type
-    assert answer.content.startswith(start_of_body)
+    response = api.get("users", "limit=3")
+    assert response.status_code == 200
+    assert response.headers["Content-Type"] == content_type
+    assert response.content.startswith(start_of_body)
     if kind == "invalid_json":
         with pytest.raises(json.JSONDecodeError):
-            json.loads(answer.content)
+            json.loads(response.content)
 
 
 @pytest.mark.parametrize("kind", ["drop", "truncated", "drop_midway"])
@@ -213,11 +213,11 @@ def test_a_poison_record_fails_whatever_holds_it(start: Start, kind: str) -> Non
 
     def fails(path: str, raw: str) -> bool:
         try:
-            answer = api.get(path, raw)
-            answer.json()
+            response = api.get(path, raw)
+            response.json()
         except (requests.ConnectionError, requests.exceptions.RequestException):
             return True
-        return answer.status_code != 200
+        return response.status_code != 200
 
     assert fails("invoices", "")
     assert fails("invoices", f"limit=1&id[gt]={ids[6]}")
@@ -251,9 +251,9 @@ def test_the_list_below_one_record_fails_alone(start: Start) -> None:
 def test_an_oversized_response_says_the_same(start: Start, compression: str) -> None:
     api = start(dialect=UNLIMITED.but(compression=compression))
     api.sandbox.faults.add(Fault("oversized", size=3_000_000))
-    answer = api.get("users", "limit=2")
-    assert answer.json() == api.sandbox.tables["users"].records()[:2]
-    assert len(answer.content) > 3_000_000
+    response = api.get("users", "limit=2")
+    assert response.json() == api.sandbox.tables["users"].records()[:2]
+    assert len(response.content) > 3_000_000
     sent = api.sandbox.requests[-1].bytes
     assert sent is not None
     assert (sent < 100_000) == (compression == "gzip")
@@ -265,6 +265,6 @@ def test_a_date_to_come_back_is_by_the_clock_of_the_sandbox(start: Start) -> Non
     moment = datetime(2031, 5, 6, 7, 8, 9, tzinfo=timezone.utc)
     api = start(clock=lambda: moment)
     api.sandbox.faults.add(Fault("status", status=503, retry_after="date"))
-    answer = api.get("users")
-    assert answer.headers["Date"] == "Tue, 06 May 2031 07:08:09 GMT"
-    assert answer.headers["Retry-After"] == "Tue, 06 May 2031 07:08:11 GMT"
+    response = api.get("users")
+    assert response.headers["Date"] == "Tue, 06 May 2031 07:08:09 GMT"
+    assert response.headers["Retry-After"] == "Tue, 06 May 2031 07:08:11 GMT"

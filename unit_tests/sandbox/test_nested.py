@@ -69,10 +69,10 @@ def test_a_row_is_added_below_the_given_parent() -> None:
 def test_the_log_names_the_list_and_the_length_of_its_responses(start: Start) -> None:
     api = start(rows=ROWS)
     owner = api.sandbox.tables["users"].ids()[0]
-    answer = api.get(f"users/{owner}/addresses")
+    response = api.get(f"users/{owner}/addresses")
     (request,) = api.sandbox.requests_for(ADDRESSES)
     assert request.path == f"/api/users/{owner}/addresses"
-    assert request.bytes == len(answer.content)
+    assert request.bytes == len(response.content)
 
 
 def test_tables_without_parents_have_no_owners() -> None:

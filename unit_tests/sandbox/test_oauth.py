@@ -12,11 +12,11 @@ READ = "core.invoice.read"
 
 
 def test_the_response_has_the_documented_shape(api: Api) -> None:
-    answer = api.token(scope=READ)
-    assert answer.status_code == 200
-    assert answer.json().keys() == payload("oauth_token-response.json").keys()
-    assert answer.json()["expires_in"] == 86399
-    assert answer.json()["token_type"] == "bearer"
+    response = api.token(scope=READ)
+    assert response.status_code == 200
+    assert response.json().keys() == payload("oauth_token-response.json").keys()
+    assert response.json()["expires_in"] == 86399
+    assert response.json()["token_type"] == "bearer"
 
 
 def test_the_token_grows_with_its_scopes(api: Api) -> None:
@@ -27,12 +27,12 @@ def test_the_token_grows_with_its_scopes(api: Api) -> None:
 
 def test_basic_authorization_works_too(api: Api) -> None:
     config = api.sandbox.config()
-    answer = requests.post(
+    response = requests.post(
         f"{api.sandbox.url}/oauth2/token",
         data={"grant_type": "client_credentials", "scope": READ},
         auth=(config["client_id"], config["client_secret"]),
     )
-    assert answer.status_code == 200
+    assert response.status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -47,25 +47,25 @@ def test_basic_authorization_works_too(api: Api) -> None:
     ],
 )
 def test_refusals(api: Api, form: dict[str, str], status: int, code: str) -> None:
-    answer = api.token(**form)
-    assert (answer.status_code, answer.json()["error"]) == (status, code)
+    response = api.token(**form)
+    assert (response.status_code, response.json()["error"]) == (status, code)
 
 
 def test_a_json_body_is_not_a_form(api: Api) -> None:
-    answer = requests.post(f"{api.sandbox.url}/oauth2/token", json=api.sandbox.config())
-    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_request")
+    response = requests.post(f"{api.sandbox.url}/oauth2/token", json=api.sandbox.config())
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
 
 
 def test_refusals_follow_the_dialect(start: Start) -> None:
     api = start(log_in=False)
     for bad_client, content in ((Refusal(400, "object"), b"{}"), (Refusal(401, "empty"), b"")):
         api.sandbox.dialect = UNLIMITED.but(bad_client=bad_client)
-        answer = api.token(client_secret="wrong")
-        assert (answer.status_code, answer.content) == (bad_client.status, content)
+        response = api.token(client_secret="wrong")
+        assert (response.status_code, response.content) == (bad_client.status, content)
     api.sandbox.dialect = UNLIMITED.but(bad_scope=Refusal(403, "html"))
-    answer = api.token(scope="core.nonsense.read")
-    assert answer.status_code == 403
-    assert answer.headers["Content-Type"].startswith("text/html")
+    response = api.token(scope="core.nonsense.read")
+    assert response.status_code == 403
+    assert response.headers["Content-Type"].startswith("text/html")
 
 
 def test_a_token_without_scope(start: Start) -> None:
@@ -106,9 +106,9 @@ def test_more_clients(start: Start) -> None:
 @pytest.mark.parametrize("header", ["", "Bearer nonsense", "Basic abc"])
 def test_no_call_without_a_token(start: Start, header: str) -> None:
     api = start(log_in=False)
-    answer = api.get("users", headers={"Authorization": header} if header else {})
-    assert answer.status_code == 401
-    assert "WWW-Authenticate" in answer.headers
+    response = api.get("users", headers={"Authorization": header} if header else {})
+    assert response.status_code == 401
+    assert "WWW-Authenticate" in response.headers
 
 
 @pytest.mark.parametrize(
@@ -130,8 +130,8 @@ def test_expiring_all_tokens(start: Start) -> None:
 
 def test_scope_in_the_response_by_dialect(start: Start) -> None:
     api = start(dialect=UNLIMITED.but(token_shows_scope=True, token_lifetime=60.5))
-    answer = api.token(scope=READ).json()
-    assert (answer["scope"], answer["expires_in"]) == (READ, 60)
+    response = api.token(scope=READ).json()
+    assert (response["scope"], response["expires_in"]) == (READ, 60)
 
 
 def test_the_log_names_tokens_and_keeps_no_secret(start: Start) -> None:

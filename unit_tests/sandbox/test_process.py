@@ -31,13 +31,13 @@ class Process:
         self.session = requests.Session()
 
     def call(self, name: str, **arguments: Any) -> Any:
-        answer = self.session.post(f"{self.hello['url']}/_sandbox/{name}", json=arguments)
-        assert answer.status_code == 200, answer.text
-        return answer.json()
+        response = self.session.post(f"{self.hello['url']}/_sandbox/{name}", json=arguments)
+        assert response.status_code == 200, response.text
+        return response.json()
 
     def get(self, path: str) -> requests.Response:
         config = self.hello["config"]
-        answer = self.session.post(
+        response = self.session.post(
             f"{config['instance_url']}/oauth2/token",
             data={
                 "client_id": config["client_id"],
@@ -46,7 +46,7 @@ class Process:
             },
         )
         headers = {
-            "Authorization": f"Bearer {answer.json()['access_token']}",
+            "Authorization": f"Bearer {response.json()['access_token']}",
             "Accept": "application/json",
         }
         return self.session.get(f"{self.hello['url']}/api/{path}", headers=headers)
@@ -81,8 +81,8 @@ def test_it_lets_users_sign_in() -> None:
         signed_in = Airbyte(SPEC).authenticate(config)
         form["refresh_token"] = signed_in["credentials"]["refresh_token"]
         for status in (200, 400):
-            answer = running.session.post(f"{running.hello['url']}/oauth2/token", data=form)
-            assert answer.status_code == status
+            response = running.session.post(f"{running.hello['url']}/oauth2/token", data=form)
+            assert response.status_code == status
             running.call("end_sign_ins")
         running.session.close()
         popen.send_signal(signal.SIGTERM)
@@ -106,9 +106,9 @@ def test_rows(process: Process) -> None:
 def test_requests(process: Process) -> None:
     process.call("requests", clear=True)
     process.get("users?limit=1")
-    answer = process.call("requests", clear=True)
-    assert [request["resource"] for request in answer["requests"]] == ["oauth", "users"]
-    assert (answer["peak_rate"], answer["peak_concurrency"]) == (1, 1)
+    response = process.call("requests", clear=True)
+    assert [request["resource"] for request in response["requests"]] == ["oauth", "users"]
+    assert (response["peak_rate"], response["peak_concurrency"]) == (1, 1)
     assert process.call("requests")["requests"] == []
 
 

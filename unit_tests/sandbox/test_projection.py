@@ -1,4 +1,4 @@
-"""Which parts of a record an answer holds: fields, return_object, the response filter."""
+"""Which parts of a record a response holds: fields, return_object, the response filter."""
 
 from __future__ import annotations
 
@@ -174,5 +174,5 @@ def test_records_may_be_huge_and_cost_no_memory_at_rest(start: Start) -> None:
     assert len(api.get("invoices").content) == pytest.approx(1_500_000, rel=0.2)
     table = api.sandbox.tables["invoices"]
     table.edit(table.ids()[1], {"internal-note": padding(5_000_000)}, touch=False)
-    answer = api.get("invoices", f"limit=1&id[gt]={table.ids()[0]}")
-    assert len(answer.json()[0]["internal-note"]) == 5_000_000
+    response = api.get("invoices", f"limit=1&id[gt]={table.ids()[0]}")
+    assert len(response.json()[0]["internal-note"]) == 5_000_000

@@ -214,10 +214,10 @@ def test_a_raw_plus_makes_a_date_invalid_or_is_repaired(start: Start) -> None:
     ],
 )
 def test_bad_queries_are_refused_with_coupas_error_body(api: Api, raw: str) -> None:
-    answer = api.get("invoices", raw)
-    assert answer.status_code == 400
-    assert list(answer.json()) == ["errors"]
-    assert answer.json()["errors"]["invoice_header"]
+    response = api.get("invoices", raw)
+    assert response.status_code == 400
+    assert list(response.json()) == ["errors"]
+    assert response.json()["errors"]["invoice_header"]
 
 
 def test_unknown_parameters_are_ignored_or_refused(start: Start) -> None:
@@ -252,8 +252,8 @@ def test_an_api_response_filter_is_asked_for_by_name(start: Start) -> None:
 
 
 def test_no_match_is_an_empty_array(api: Api) -> None:
-    answer = api.get("invoices", "status=nonsense")
-    assert (answer.status_code, answer.text) == (200, "[]")
+    response = api.get("invoices", "status=nonsense")
+    assert (response.status_code, response.text) == (200, "[]")
 
 
 def test_a_closed_sandbox_has_no_url() -> None:

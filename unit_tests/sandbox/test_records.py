@@ -1,4 +1,4 @@
-"""Generated records: the awkward things that real answers hold must be in them."""
+"""Generated records: the awkward things that real responses hold must be in them."""
 
 from __future__ import annotations
 

@@ -15,9 +15,9 @@ PAYLOADS = Path(integration_tests.sandbox.__file__).parent / "payloads"
 
 
 def tree(api: Api, path: str, raw: str = "") -> ElementTree.Element:
-    answer = api.get(path, raw, headers={"Accept": "*/*"})
-    assert answer.headers["Content-Type"].startswith("application/xml")
-    return ElementTree.fromstring(answer.content)
+    response = api.get(path, raw, headers={"Accept": "*/*"})
+    assert response.headers["Content-Type"].startswith("application/xml")
+    return ElementTree.fromstring(response.content)
 
 
 @pytest.mark.parametrize(
@@ -62,17 +62,17 @@ def test_type_attributes_are_those_of_the_documented_sample() -> None:
 
 
 def test_no_match_is_404(api: Api) -> None:
-    answer = api.get("users", "login=nobody", headers={"Accept": "application/xml"})
-    assert answer.status_code == 404
+    response = api.get("users", "login=nobody", headers={"Accept": "application/xml"})
+    assert response.status_code == 404
     printed = ElementTree.fromstring((PAYLOADS / "empty-0011-list.xml").read_bytes())
-    made = ElementTree.fromstring(answer.content)
+    made = ElementTree.fromstring(response.content)
     assert made.findtext("error") == printed.findtext("error")
 
 
 def test_errors(api: Api) -> None:
-    answer = api.get("users", "limit=0", headers={"Accept": ""})
-    assert answer.status_code == 400
-    assert ElementTree.fromstring(answer.content).findtext("error")
+    response = api.get("users", "limit=0", headers={"Accept": ""})
+    assert response.status_code == 400
+    assert ElementTree.fromstring(response.content).findtext("error")
 
 
 def test_awkward_text_stays_well_formed(start: Start) -> None:

@@ -154,7 +154,7 @@ class Sync:
         return [s.status.value for s in found if s.stream_descriptor.name == stream]
 
     def errors(self, stream: str) -> list[str]:
-        """The sentences of a stream's errors."""
+        """The messages of a stream's errors."""
         found = [m.trace.error for m in self.messages if m.trace and m.trace.error]
         return [
             error.message

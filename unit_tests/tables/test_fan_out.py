@@ -241,10 +241,10 @@ def test_lists_do_not_mix() -> None:
     assert sync.statuses("invoices")[-1] == "INCOMPLETE"
 
 
-# --- Records that cannot be had ---
+# --- Records that cannot be read ---
 
 
-def test_records_that_cannot_be_had_are_named_and_kept_in_the_state() -> None:
+def test_records_that_cannot_be_read_are_named_and_kept_in_the_state() -> None:
     missing = Page(began=BEGAN, covers=(1, 2), missing=2)
     pages = [page_of(invoice(1, at(1))), missing, page_of(invoice(3, at(3)), after=2)]
     sync = synced(planned(["invoices", "invoice_lines"]), *pages)

@@ -66,12 +66,12 @@ def test_to_release_twice_does_no_harm(held: Backpressure) -> None:
 
 
 def test_whoever_waits_for_room_is_notified(held: Backpressure) -> None:
-    told: list[int] = []
-    held.on_release = lambda: told.append(held.held)
+    released: list[int] = []
+    held.on_release = lambda: released.append(held.held)
     load = reserved(held, 600)
     load.release()
     load.release()
-    assert told == [0]
+    assert released == [0]
 
 
 def test_a_response_that_nobody_knows_any_more_is_freed(held: Backpressure) -> None:

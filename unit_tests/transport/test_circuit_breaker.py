@@ -1,4 +1,4 @@
-"""A list that is ill is told from a host that is down."""
+"""A list that is ill is distinguished from a host that is down."""
 
 from __future__ import annotations
 

@@ -38,13 +38,13 @@ def measure(plan: Plan, result: Result) -> None:
             truth = instance.ids()
             log = instance.requests()["requests"]
         complete = figures.compare(truth, done.ids)
-        answers = [request for request in log if request["resource"] == "invoices"]
+        responses = [request for request in log if request["resource"] == "invoices"]
         result.columns.append(
             ColumnFigures(
                 columns=name,
                 rows=len(done.ids),
-                requests=len(answers),
-                answer_bytes=sum(request["bytes"] or 0 for request in answers),
+                requests=len(responses),
+                answer_bytes=sum(request["bytes"] or 0 for request in responses),
                 output_bytes=done.output_bytes,
                 seconds=figures.seconds(log, done.times),
                 cpu_seconds=done.cpu_seconds,

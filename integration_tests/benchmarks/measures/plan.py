@@ -1,4 +1,4 @@
-"""What a measure is told."""
+"""What a measure needs to know."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from integration_tests.benchmarks.scale import Scale
 
 @dataclass(frozen=True)
 class Plan:
-    """How much is read, by whom, and where progress is told."""
+    """How much is read, by whom, and where progress is reported."""
 
     scale: Scale
     readers: Mapping[str, Reader] = field(default_factory=lambda: READERS)

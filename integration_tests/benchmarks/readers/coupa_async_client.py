@@ -1,7 +1,7 @@
 """The package coupa-async-client from PyPI, with its default of 10 parallel pages.
 
 Its addresses are arguments, so it reads the sandbox without any change. Its pages go by offset; a
-page that fails six times is left out without a word.
+page that fails six times is left out silently.
 """
 
 from __future__ import annotations

@@ -22,15 +22,15 @@ def read(job: Job, page_came: PageCame) -> None:
     with requests.Session() as session:
         credentials = {key: job.config[key] for key in ("client_id", "client_secret")}
         form = {"grant_type": "client_credentials", "scope": SCOPE, **credentials}
-        answer = session.post(job.token_url, data=form, timeout=60)
-        answer.raise_for_status()
-        session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        response = session.post(job.token_url, data=form, timeout=60)
+        response.raise_for_status()
+        session.headers["Authorization"] = f"Bearer {response.json()['access_token']}"
         session.headers["Accept"] = "application/json"
         for offset in range(0, job.rows, PAGE_SIZE):
             page = {"offset": offset, "limit": PAGE_SIZE}
-            answer = session.get(f"{job.api_url}/invoices", params=page, timeout=60)
-            answer.raise_for_status()
-            ids = [record["id"] for record in answer.json()]
+            response = session.get(f"{job.api_url}/invoices", params=page, timeout=60)
+            response.raise_for_status()
+            ids = [record["id"] for record in response.json()]
             page_came(ids)
             if len(ids) < PAGE_SIZE:
                 return

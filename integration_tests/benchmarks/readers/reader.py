@@ -46,7 +46,7 @@ class Reader:
     package: str | None = None
     """The package that must be there, as it is imported."""
     is_sequential: bool = False
-    """Reads one page after another, so that a part of the rows tells its rate."""
+    """Reads one page after another, so that a part of the rows shows its rate."""
 
     def why_absent(self) -> str | None:
         """Why this reader cannot run here, None if it can."""
@@ -73,7 +73,7 @@ def program(
 
 
 PageCame = Callable[[list[int]], None]
-"""Told the ids of each page as it comes."""
+"""Gets the ids of each page as it comes."""
 
 
 def run_program(read: Callable[[Job, PageCame], None]) -> None:

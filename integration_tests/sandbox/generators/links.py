@@ -80,7 +80,7 @@ class Links:
         return value if id_ is None else id_
 
     def _pick(self, name: str, id_: Any) -> int | None:
-        """The id of a row in place of an id; None for one that leads nowhere."""
+        """The id of a row instead of an id; None for one that leads nowhere."""
         ids = self._ids.get(TARGETS.get(name, ""), ())
         return ids[id_ % len(ids)] if ids and type(id_) is int else None
 

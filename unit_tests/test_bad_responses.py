@@ -1,8 +1,8 @@
-"""Whatever a server answers: the right records, or a clear error, in bounded time.
+"""Whatever a server sends: the right records, or a clear error, in bounded time.
 
-`test_bad_bodies` has answers that are no list, `test_unusable_records` what an administrator can
-cut off, `test_failures` the statuses and their sentences. Here are answers that look like lists but
-are odd inside, encodings, headers, sizes, and what the token endpoint can say.
+`test_bad_bodies` has responses that are no list, `test_unusable_records` what an administrator can
+cut off, `test_failures` the statuses and their messages. Here are responses that look like lists
+but are odd inside, encodings, headers, sizes, and what the token endpoint can say.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def read_users(sandbox: Sandbox) -> EntrypointOutput:
     return run_read(sandbox, ["users"], start_date=START_DATE)
 
 
-def answering(body: str | bytes, **options: Any) -> Fault:
-    """Answers the first page of users with `body`."""
+def responding(body: str | bytes, **options: Any) -> Fault:
+    """Responds to the first request for users with `body`."""
     return always(
         body,
         when=lambda request: "id[gt]" not in request.query and request.query["limit"] == "50",
@@ -56,7 +56,7 @@ def answering(body: str | bytes, **options: Any) -> Fault:
 
 
 def always(body: str | bytes, **options: Any) -> Fault:
-    """Answers each request for users with `body`, however many are asked for."""
+    """Responds to each request for users with `body`, however many are asked for."""
     return Fault("status", status=200, body=body, resource="users", **options)
 
 
@@ -69,7 +69,7 @@ def read_ids(output: EntrypointOutput) -> set[Any]:
 
 
 def assert_asked_again(sandbox: Sandbox, output: EntrypointOutput, times: int | None) -> None:
-    """After one bad answer, all records came; if all answers are bad, the stream fails."""
+    """After one bad response, all records came; if all responses are bad, the stream fails."""
     if times == 1:
         assert messages_of(output) == []
         assert read_ids(output) == set(truth(sandbox, "users"))
@@ -180,7 +180,7 @@ def test_a_record_with_an_odd_time_comes_and_moves_no_state(
     page[place]["updated-at"] = time
     if time is ...:
         del page[place]["updated-at"]
-    sandbox.faults.add(answering(json.dumps(page)))
+    sandbox.faults.add(responding(json.dumps(page)))
     output = read_users(sandbox)
     assert messages_of(output) == []
     assert read_ids(output) == set(truth(sandbox, "users"))
@@ -192,7 +192,7 @@ def test_a_record_with_an_odd_time_comes_and_moves_no_state(
 def test_no_time_is_too_long_ago(sandbox: Sandbox, time: str, place: int) -> None:
     page = page_of(sandbox)
     page[place]["updated-at"] = time
-    sandbox.faults.add(answering(json.dumps(page)))
+    sandbox.faults.add(responding(json.dumps(page)))
     output = run_read(sandbox, ["users"])
     assert messages_of(output) == []
     assert read_ids(output) == set(truth(sandbox, "users"))
@@ -256,7 +256,7 @@ HARMLESS: dict[str, tuple[Callable[[str], bytes], dict[str, str]]] = {
 def test_what_is_only_odd_is_read(
     sandbox: Sandbox, dress: Callable[[str], bytes], headers: dict[str, str]
 ) -> None:
-    sandbox.faults.add(answering(dress(json.dumps(page_of(sandbox))), headers=headers))
+    sandbox.faults.add(responding(dress(json.dumps(page_of(sandbox))), headers=headers))
     output = read_users(sandbox)
     assert messages_of(output) == []
     assert read_ids(output) == set(truth(sandbox, "users"))
@@ -306,7 +306,7 @@ def test_no_status_but_200_makes_a_table_look_empty(
 @pytest.mark.parametrize("seed", range(30))
 def test_a_page_with_damage_in_any_place_is_whole_or_an_error(sandbox: Sandbox, seed: int) -> None:
     """Bytes are lost, doubled or changed, as by a broken proxy. What still reads as a list of
-    records with ids and times cannot be told from a good answer; nothing else may pass."""
+    records with ids and times looks like a good response; nothing else may pass."""
     random = Random(f"{seed}/damage")
     body = bytearray(json.dumps(page_of(sandbox)).encode())
     for _ in range(random.choice((1, 3, 30))):
@@ -317,11 +317,11 @@ def test_a_page_with_damage_in_any_place_is_whole_or_an_error(sandbox: Sandbox, 
     sandbox.faults.add(always(bytes(body), when=lambda request: "id[gt]" not in request.query))
     output = read_users(sandbox)
     try:
-        told = {record["id"] for record in json.loads(body)}
+        expected = {record["id"] for record in json.loads(body)}
     except (ValueError, TypeError, KeyError):
-        told = None
+        expected = None
     if last_status(output, "users") == COMPLETE:
-        assert read_ids(output) == told
+        assert read_ids(output) == expected
     else:
         assert traces(output)
 
@@ -346,8 +346,8 @@ def test_a_response_that_drips_without_end_is_given_up(
     output = read_users(sandbox)
     assert_asked_again(sandbox, output, times)
     if times is None:
-        told = {"slow_head": "did not respond in time", "slow_drip": "could not be reached"}
-        assert told[part] in messages_of(output)[0]
+        expected = {"slow_head": "did not respond in time", "slow_drip": "could not be reached"}
+        assert expected[part] in messages_of(output)[0]
 
 
 NO_TOKEN = "localhost:[0-9]+ does not respond like a Coupa instance"
