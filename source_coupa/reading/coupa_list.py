@@ -353,7 +353,7 @@ class _Reading:
         return bool(end is None and range_.until == END and is_whole)
 
     def _look_above(self, range_: IdRange) -> None:
-        """Asks from the other side: if records come, a whole page of others is hidden."""
+        """Asks from the other side: if records come, the list goes on behind an empty page."""
         query = {**self._page_query(range_, PAGE_SIZE), **self._order(descending=True)}
 
         def on_failure(question: Question, failure: Exception) -> Iterable[Page]:
@@ -374,12 +374,15 @@ class _Reading:
         fetched.load.release()
         if not fetched.records:
             return self._end(range_)
-        self._ask_behind_hidden(range_, PAGE_SIZE)
+        # the empty page may have been a blip
+        self._ask_behind_hidden(range_, 0)
         return ()
 
     def _ask_behind_hidden(self, range_: IdRange, offset: int) -> None:
         """Asks for the first record behind so many that are hidden, but count."""
-        query = {**self._page_query(range_, PAGE_SIZE), **self._id_alone(), "offset": str(offset)}
+        query = {**self._page_query(range_, PAGE_SIZE), **self._id_alone()}
+        if offset:
+            query["offset"] = str(offset)
         self._requests.ask(
             Question(
                 query,

@@ -142,6 +142,20 @@ def test_whole_pages_that_are_hidden_end_no_list(useful: int, first: int, count:
     assert sorted(Reader(source, useful=useful).ids()) == shown
 
 
+@pytest.mark.parametrize("useful", [1, 8])
+def test_an_empty_page_that_is_a_lie_ends_no_list(useful: int) -> None:
+    class Lying(FakeList):
+        lies = {"50", "150"}
+
+        def _page(self, query: Query) -> list[dict[str, object]]:
+            is_lie = query.get("dir") == "asc" and query.get("id[gt]") in self.lies
+            self.lies -= {query.get("id[gt]")} if is_lie else set()
+            return [] if is_lie else super()._page(query)
+
+    source = Lying({id_: record(id_) for id_ in range(1, 301)})
+    assert sorted(Reader(source, useful=useful).ids()) == [*range(1, 301)]
+
+
 def test_the_last_record_may_be_deleted_while_a_list_is_read() -> None:
     source = of_ids(range(1, 301))
 
