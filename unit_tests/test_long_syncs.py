@@ -115,8 +115,8 @@ def test_a_maintenance_of_an_hour_ends_the_sync_and_the_next_goes_on(
         ((stream, (sentence, kind)),) = failures(stopped).items()
         assert (stream, kind) == ("users", FailureType.transient_error)
         assert sentence == (
-            "Coupa is not available for /api/users, perhaps for maintenance: the next sync goes "
-            "on where this one stopped."
+            "Coupa is not available for /api/users, perhaps for maintenance: the next sync "
+            "continues where this one stopped."
         )
         sandbox.faults.clear()
         sandbox.requests.clear()

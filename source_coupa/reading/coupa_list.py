@@ -352,8 +352,13 @@ class _Reading:
         is_whole = range_.after or self._wanted.since is None
         return bool(end is None and range_.until == END and is_whole)
 
-    def _look_above(self, range_: IdRange) -> None:
-        """Asks from the other side: if records come, the list goes on behind an empty page."""
+    def _look_above(self, range_: IdRange, offset: int = 0) -> None:
+        """Asks from the other side: if records come, the list continues after an empty page.
+
+        Args:
+            range_: whose page was empty.
+            offset: the records above the range's last one that may be hidden.
+        """
         query = {**self._page_query(range_, PAGE_SIZE), **self._order(descending=True)}
 
         def on_failure(question: Question, failure: Exception) -> Iterable[Page]:
@@ -364,22 +369,17 @@ class _Reading:
         self._requests.ask(
             Question(
                 {**query, **self._id_alone()},
-                partial(self._on_above, range_),
+                partial(self._on_above, range_, offset),
                 on_failure,
                 records=PAGE_SIZE,
             )
         )
 
-    def _on_above(self, range_: IdRange, fetched: Fetched) -> Iterable[Page]:
+    def _on_above(self, range_: IdRange, offset: int, fetched: Fetched) -> Iterable[Page]:
         fetched.load.release()
         if not fetched.records:
             return self._end(range_)
-        # the empty page may have been a blip
-        self._ask_behind_hidden(range_, 0)
-        return ()
-
-    def _ask_behind_hidden(self, range_: IdRange, offset: int) -> None:
-        """Asks for the first record behind so many that are hidden, but count."""
+        # first without an offset: the empty page may have been a blip, or a record is new
         query = {**self._page_query(range_, PAGE_SIZE), **self._id_alone()}
         if offset:
             query["offset"] = str(offset)
@@ -391,24 +391,24 @@ class _Reading:
                 records=PAGE_SIZE,
             )
         )
+        return ()
 
     def _on_behind_hidden(self, range_: IdRange, offset: int, fetched: Fetched) -> Iterable[Page]:
         """
         Raises:
-            AirbyteTracedException: if there is none within a reasonable distance.
+            AirbyteTracedException: if no record comes within a reasonable distance.
         """
         fetched.load.release()
         page = checked(self._resource, fetched.records, range_.after or None)
         if not page:
             if offset >= MOST_HIDDEN:
                 raise errors.hidden(self._resource, range_.after)
-            self._ask_behind_hidden(range_, offset + PAGE_SIZE)
+            self._look_above(range_, offset + PAGE_SIZE)
             return ()
-        after = range_.after
-        range_.after = min(page[0]["id"] - 1, range_.until)
-        if range_.after == range_.until:
-            range_.after = after
+        if page[0]["id"] > range_.until:
             return self._end(range_)
+        after = range_.after
+        range_.after = page[0]["id"] - 1
         self._ask_for_page(range_)
         return [Page(began=self._requests.began, covers=(after, range_.after))]
 
@@ -562,7 +562,7 @@ class _Reading:
             # what failed belongs to the next range
             self._confirm_end(range_)
             return ()
-        return self._pass_over(range_, page[0]["id"], look.error)
+        return self._ask_once_more(range_, page[0]["id"], look.error)
 
     def _ask_between(self, look: _Look, low: int, high: int) -> Iterable[Page]:
         """Asks for records above `low`, where the first one can be, up to and including `high`."""
@@ -621,9 +621,26 @@ class _Reading:
         if as_ill(self._resource, again) is None or not question.failures:
             return self._requests.retry(question, again)
         if high - low == 1:
-            return self._pass_over(look.range_, high, look.error)
+            return self._ask_once_more(look.range_, high, look.error)
         look.top = high
         return self._ask_between(look, low, low + (high - low) // 2)
+
+    def _ask_once_more(
+        self, range_: IdRange, id_: int, error: AirbyteTracedException
+    ) -> Iterable[Page]:
+        """Asks for a record now that the list is known to be up: it may have been down before."""
+
+        def on_failure(question: Question, failure: Exception) -> Iterable[Page]:
+            ill = as_ill(self._resource, failure)
+            if ill is None:
+                return self._retry(range_, failure)
+            self._lost += question.seconds
+            return self._pass_over(range_, id_, error)
+
+        question = self._page_question(range_)
+        question.on_failure = on_failure
+        self._requests.ask(question)
+        return ()
 
     def _pass_over(
         self, range_: IdRange, id_: int, error: AirbyteTracedException

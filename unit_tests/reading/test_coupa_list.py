@@ -545,7 +545,7 @@ def test_a_record_that_times_out_costs_few_requests_that_do(bad: int, useful: in
     reader = Reader(of_ids(range(1, 301)), useful=useful)
     failed = time_out(reader, [bad])
     assert_all_but([bad], reader)
-    assert len(failed) < 8
+    assert len(failed) < 9
 
 
 def test_records_that_time_out_end_a_list_that_the_next_sync_goes_on_with() -> None:
@@ -637,6 +637,23 @@ def test_a_small_page_whose_records_are_hidden_is_no_end(updated_at: str | None)
     pages = Reader(source).pages(Pass(since=SINCE, asks_for_nulls=True))
     came = [row["id"] for page in pages for row in page.records]
     assert sorted(came) == [*range(1, 59), *range(70, 301)]
+
+
+def test_an_outage_that_ends_while_its_cause_is_looked_for_names_no_record() -> None:
+    source = of_ids(range(1, 301))
+    is_down = [True]
+
+    def before(query: Query) -> None:
+        if "fields" in query and query["limit"] == "1" and query.get("id[gt]") == "58":
+            is_down[0] = False
+        elif is_down[0] and any(row["id"] == 59 for row in source._page(query)):
+            raise failure()
+
+    source.before = before
+    pages = Reader(source).pages()
+    assert not is_down[0]
+    assert [page.missing for page in pages if page.missing] == []
+    assert sum(len(page.records) for page in pages) == 300
 
 
 def test_a_record_of_the_next_range_that_cannot_be_read_ends_this_one() -> None:
