@@ -350,7 +350,7 @@ class _Reading:
             return True
         # an update that finds nothing costs one request
         is_whole = range_.after or self._wanted.since is None
-        return bool(end is None and range_.until == END and is_whole)
+        return bool(not end and range_.until == END and is_whole)
 
     def _look_above(self, range_: IdRange, offset: int = 0) -> None:
         """Asks from the other side: if records come, the list continues after an empty page.

@@ -142,6 +142,13 @@ def test_whole_pages_that_are_hidden_end_no_list(useful: int, first: int, count:
     assert sorted(Reader(source, useful=useful).ids()) == shown
 
 
+def test_hidden_pages_end_no_list_whose_last_record_is_hidden_too() -> None:
+    source = of_ids(range(1, 601))
+    source.hidden = [*range(480, 560), 600]
+    shown = sorted(source.records.keys() - set(source.hidden))
+    assert sorted(Reader(source, useful=8).ids()) == shown
+
+
 @pytest.mark.parametrize("useful", [1, 8])
 def test_an_empty_page_that_is_a_lie_ends_no_list(useful: int) -> None:
     class Lying(FakeList):
