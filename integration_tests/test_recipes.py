@@ -255,7 +255,11 @@ def test_figures_are_those_of_the_published_benchmark() -> None:
     company = FIGURES["company"]
     company = company[0] if isinstance(company, list) else company
     runs = [
-        (f"{cost['rows']:,} rows of {cost['record_bytes']:,} bytes", cost)
+        (
+            f"{cost['rows']:,} rows of {cost['record_bytes']:,} bytes"
+            + (f" in {cost['tables']} tables" if cost["tables"] > 1 else ""),
+            cost,
+        )
         for cost in FIGURES["cost"]
     ]
     runs.append((f"first sync of {company['streams']} streams, {company['rows']:,} rows", company))

@@ -81,6 +81,8 @@ class Columns:
                 others[name] = value
         self._unknown.update(others)
         if not self._keeps:
+            if not any(map(_is_airbytes, others)):
+                return row
             return {name: value for name, value in row.items() if not _is_airbytes(name)}
         return {**kept, ADDITIONAL_FIELDS: others} if others else kept
 
