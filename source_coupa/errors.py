@@ -376,9 +376,9 @@ def too_many_gone(resource: str, known: int, absent: int) -> AirbyteTracedExcept
 
 def hidden(resource: str, after: int) -> AirbyteTracedException:
     return config_error(
-        f"Coupa sends no records of /api/{resource} for many pages above id {after}, although there "
-        "are some: it seems to hide records from the user of the OAuth client. The stream was "
-        "stopped, because records could be missed. Give that user access to all content groups."
+        f"Coupa sends no records of /api/{resource} for many pages above id {after}, although "
+        "there are some: it seems to hide records from the user of the OAuth client. The stream "
+        "was stopped, because records could be missed. Give that user access to all content groups."
     )
 
 
