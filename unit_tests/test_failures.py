@@ -319,7 +319,9 @@ def test_a_token_is_not_waited_for_all_day(sandbox: Sandbox, waits: Waits) -> No
     ((message, kind),) = failures(output).values()
     assert message.startswith("Coupa asks to wait 1440 minutes before the next request: ")
     assert kind == TRANSIENT
-    assert len(sandbox.requests) == 1
+    # of the list's first three requests, those that do not meet ask by themselves
+    assert 1 <= len(sandbox.requests_for("oauth")) <= 3
+    assert sandbox.requests_for("users") == []
     assert not waits.slept
 
 
