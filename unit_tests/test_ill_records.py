@@ -132,7 +132,7 @@ def test_a_list_that_is_ill_ends_alone_and_last(present: Present) -> None:
 def test_a_list_that_a_days_requests_do_not_suffice_for_is_gone_on_with(
     present: Present, mode: SyncMode
 ) -> None:
-    """All of its records have one update time, so that no time can show how far it was read."""
+    """All of its records have one update time, so no time can show how far it was read."""
     with of_users(present, 0) as sandbox:
         users = sandbox.tables["users"]
         then = present.now - timedelta(days=20)

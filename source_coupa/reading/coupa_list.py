@@ -154,7 +154,6 @@ class _Reading:
         self._new = 0
         self._missing = len(wanted.missing)
         self._lost = 0.0
-        self._highest = 0
 
     def pages(self) -> Iterator[Page]:
         """See `CoupaList.read`."""
@@ -313,15 +312,22 @@ class _Reading:
     def _confirm_end(self, range_: IdRange) -> None:
         """Asks for the ids of a whole page, where a small one was empty: an instance may hide
         records after it has counted them, and few are soon all hidden."""
-        query = {**self._page_query(range_, PAGE_SIZE), **self._id_alone()}
-        self._requests.ask(
-            Question(
-                query,
-                partial(self._on_confirmed_end, range_),
-                lambda _, failure: self._retry(range_, failure),
-                records=PAGE_SIZE,
-            )
+        self._ask_for_ids(
+            range_,
+            partial(self._on_confirmed_end, range_),
+            lambda _, failure: self._retry(range_, failure),
         )
+
+    def _ask_for_ids(
+        self,
+        range_: IdRange,
+        on_answer: Callable[[Fetched], Iterable[Page]],
+        on_failure: Callable[[Question, Exception], Iterable[Page]],
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        """Asks for the ids of a range's next page, with `more` parameters."""
+        query = {**self._page_query(range_, PAGE_SIZE), **self._id_alone(), **(more or {})}
+        self._requests.ask(Question(query, on_answer, on_failure, records=PAGE_SIZE))
 
     def _on_confirmed_end(self, range_: IdRange, fetched: Fetched) -> Iterable[Page]:
         fetched.load.release()
@@ -359,38 +365,23 @@ class _Reading:
             range_: whose page was empty.
             offset: the records above the range's last one that may be hidden.
         """
-        query = {**self._page_query(range_, PAGE_SIZE), **self._order(descending=True)}
 
         def on_failure(question: Question, failure: Exception) -> Iterable[Page]:
             if isinstance(failure, QueryRefusedError):
                 return self._end(range_)
             return self._requests.retry(question, failure)
 
-        self._requests.ask(
-            Question(
-                {**query, **self._id_alone()},
-                partial(self._on_above, range_, offset),
-                on_failure,
-                records=PAGE_SIZE,
-            )
-        )
+        on_answer = partial(self._on_above, range_, offset)
+        self._ask_for_ids(range_, on_answer, on_failure, self._order(descending=True))
 
     def _on_above(self, range_: IdRange, offset: int, fetched: Fetched) -> Iterable[Page]:
         fetched.load.release()
         if not fetched.records:
             return self._end(range_)
         # first without an offset: the empty page may have been a blip, or a record is new
-        query = {**self._page_query(range_, PAGE_SIZE), **self._id_alone()}
-        if offset:
-            query["offset"] = str(offset)
-        self._requests.ask(
-            Question(
-                query,
-                partial(self._on_behind_hidden, range_, offset),
-                self._requests.retry,
-                records=PAGE_SIZE,
-            )
-        )
+        more = {"offset": str(offset)} if offset else {}
+        on_answer = partial(self._on_behind_hidden, range_, offset)
+        self._ask_for_ids(range_, on_answer, self._requests.retry, more)
         return ()
 
     def _on_behind_hidden(self, range_: IdRange, offset: int, fetched: Fetched) -> Iterable[Page]:
@@ -691,7 +682,6 @@ class _Reading:
     def _note_new(self, page: list[JsonRecord]) -> None:
         known = self._wanted.highest_id
         if known is not None:
-            self._highest = max(self._highest, page[-1]["id"])
             self._new += sum(record["id"] > known for record in page)
 
     def _may_hide_nulls(self) -> bool:
