@@ -19,12 +19,13 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import RESOURCE_OF
 from source_coupa.config import CoupaConfig
-from source_coupa.reading import coupa_list, responses, sweep
+from source_coupa.reading import coupa_list, queries, responses, sweep
 from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
 from source_coupa.reading.filter_proof import FilterProof
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
+from source_coupa.reading.ill_pages import IllPages
 from source_coupa.reading.known_ids import Ids
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
@@ -284,8 +285,8 @@ def _passed_over_in_silence(self: IdRange, id_: int) -> None:
     self.after = id_ + PAGE_SIZE
 
 
-def _given_up(self: Any, range_: IdRange, failure: Any, error: Exception, **_: Any) -> None:
-    raise error
+def _given_up(self: Any, look: Any) -> None:
+    raise look.error
 
 
 def _gone_on_the_next_page(found: sweep.Sweep, seen: Ids, _: CoupaList) -> frozenset[int]:
@@ -403,7 +404,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "local time called UTC": Mutant(
         "requests carry UTC",
-        _changing(coupa_list, "text_of", _local_time_called_utc),
+        _changing(queries, "text_of", _local_time_called_utc),
         lambda s: _some(s) and s.times == "one_day" and s.syncs[1].lookback_hours < 12,
     ),
     "every short page is the last": Mutant(
@@ -467,7 +468,7 @@ MUTANTS: Mapping[str, Mutant] = {
     ),
     "one bad record ends its list": Mutant(
         "a record that can be read arrives",
-        _changing(_reading, "_look_behind_failure", _given_up),
+        _changing(IllPages, "_look_behind", _given_up),
         lambda s: _some(s) and _has_ill(s, heavy=False) and "fields" not in s.dialect,
     ),
     "neighbours of a bad record": Mutant(

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 
-from source_coupa.reading.coupa_list import ENOUGH_ALONE, CoupaList
+from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.id_ranges import PAGE_SIZE
+from source_coupa.reading.ill_pages import ENOUGH_ALONE
 from source_coupa.reading.pages import Page
 from source_coupa.reading.requests import IDS_ALONE, Fetched, Question, Requests
 from source_coupa.reading.responses import QueryRefusedError, checked

@@ -14,8 +14,9 @@ from functools import partial
 
 from source_coupa import errors
 from source_coupa.reading.bookmark import IdSet
-from source_coupa.reading.coupa_list import ENOUGH_ALONE, MOST_MISSING, SOON, CoupaList
+from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
+from source_coupa.reading.ill_pages import ENOUGH_ALONE, MOST_MISSING, SOON
 from source_coupa.reading.inside_parents import Difference, InsideParents
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
