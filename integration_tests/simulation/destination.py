@@ -288,7 +288,13 @@ class Destination:
                     stream = status["stream_descriptor"]["name"]
                     self._take_complete(stream, takings[stream])
         for stream, taking in takings.items():
-            self._look_at_repeats(stream, taking)
+            # rows that have changed are looked for since the earliest bound of the list's tables
+            since = min(
+                other.bound or 0
+                for name, other in takings.items()
+                if STREAMS[name].list_ == STREAMS[stream].list_
+            )
+            self._look_at_repeats(stream, taking, since)
         return takings
 
     def due(self, list_: str, plan: SyncPlan) -> int:
@@ -477,13 +483,12 @@ class Destination:
             self._is_empty(passed_over, f"{stream} was refreshed without any version of")
         self.checked += len(taking.before)
 
-    def _look_at_repeats(self, stream: str, taking: Taking) -> None:
+    def _look_at_repeats(self, stream: str, taking: Taking, since: int) -> None:
         self.repeated += len(taking.repeated)
         if self._scenario.may_start_over:
             return
         self._is_empty(taking.again, f"{stream} brought twice")
-        least = taking.bound or 0
-        unneeded = {id for id in taking.unneeded if not self._has_new_rows(stream, id, least)}
+        unneeded = {id for id in taking.unneeded if not self._has_new_rows(stream, id, since)}
         self._is_empty(unneeded, f"{stream} brought without need")
         if len(taking.repeated) > max(self._most_repeated, len(taking.earlier) // 20):
             self._is_empty(taking.repeated, f"{stream} repeated after it was stopped")

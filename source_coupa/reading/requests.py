@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from source_coupa import errors
@@ -52,6 +52,7 @@ class Fetched:
         records: as Coupa sends them.
         load: the room that they take.
         began: when the request began at the latest, by Coupa's clock.
+        sent: the same, by the clock of this process.
         size: bytes of JSON.
         is_not_found: whether there is no such list.
     """
@@ -59,6 +60,7 @@ class Fetched:
     records: list[JsonRecord]
     load: Load
     began: datetime
+    sent: float
     size: int
     is_not_found: bool = False
 
@@ -78,6 +80,7 @@ class Question:
         answers_before: how many responses the host had given when it was sent.
         proves_no_selection: whether it was refused with `fields`, and is sent without.
         seconds: that the last failure took.
+        asked_at: when it was sent at the earliest, by the clock of this process.
     """
 
     query: Mapping[str, str]
@@ -90,6 +93,7 @@ class Question:
     answers_before: int = 0
     proves_no_selection: bool = False
     seconds: float = 0.0
+    asked_at: float = 0.0
 
     @property
     def asks_for_ids_alone(self) -> bool:
@@ -101,7 +105,8 @@ class Requests:
     """Sends questions and hands out what becomes of them, in one thread.
 
     Attributes:
-        began: before the first response, by Coupa's clock; None until it came.
+        began: before the first request that has brought something, by Coupa's clock; None until
+            a response came.
         follows_a_pass: whether the list was read in this sync before.
         record_bytes: what a record takes, as on the last page.
     """
@@ -139,6 +144,7 @@ class Requests:
     def ask(self, question: Question, delay: float = 0.0) -> None:
         """Sends a question, after so many seconds at the earliest."""
         question.answers_before = self._breaker.answers
+        question.asked_at = self._clock.monotonic() + delay
         expected = (self.record_bytes or FIRST_BYTES) * question.records
         future = self._scheduler.submit(
             partial(self._fetch, question),
@@ -218,6 +224,7 @@ class Requests:
         began = self._clock.monotonic()
         try:
             response = connection.get(question.query, load, records=question.records)
+            sent = self._clock.monotonic() - response.seconds
             self._scheduler.observe(response.seconds)
             page = records_of(self._resource, response)
         except RequestFailedError:
@@ -230,7 +237,7 @@ class Requests:
         if self._shape is not None:
             page = list(map(self._shape, page))
         size = len(response.body)
-        return Fetched(page, load, response.began, size, response.is_not_found)
+        return Fetched(page, load, response.began, sent, size, response.is_not_found)
 
     def _outcome(self, future: Future[Fetched], question: Question) -> Iterable[Page]:
         try:
@@ -248,8 +255,15 @@ class Requests:
         if question.proves_no_selection:
             self._capabilities.selects_fields = False
         self._accepted.add(frozenset(question.query))
-        self.began = self.began or fetched.began
+        if self.began is None:
+            self.began = self._began(question, fetched)
         return question.on_answer(fetched)
+
+    def _began(self, question: Question, fetched: Fetched) -> datetime:
+        """When the pass began: others may have been sent before the one that came first, and
+        records change after their page was made."""
+        first = min(other.asked_at for other in (question, *self._pending.values()))
+        return fetched.began - timedelta(seconds=max(fetched.sent - first, 0.0))
 
 
 def _pause(failure: RequestFailedError, failures: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -14,9 +15,9 @@ from source_coupa import errors
 from source_coupa.reading.bookmark import END, IdSet
 from source_coupa.reading.pages import Pass
 from source_coupa.reading.responses import QueryRefusedError
-from source_coupa.transport.connection import RequestFailedError
+from source_coupa.transport.connection import RequestFailedError, Response
 
-from .fake_list import FakeList, Query, Reader, failure, of_ids, record
+from .fake_list import NOW, FakeList, InstantClock, Query, Reader, failure, of_ids, record
 
 SINCE = datetime(2026, 1, 1, tzinfo=timezone.utc)
 
@@ -837,3 +838,26 @@ def test_a_response_that_is_too_large_is_asked_for_in_parts() -> None:
 
     source.before = before
     assert Reader(source).ids() == list(range(1, 101))
+
+
+def test_a_pass_began_with_the_first_of_its_requests_however_late_its_response_is() -> None:
+    """A record that changes after its page was made must lie behind the state."""
+    second_came = threading.Event()
+    clock = InstantClock()
+
+    class Slow(FakeList):
+        def get(self, query, load, *, records):  # type: ignore[no-untyped-def]
+            if "updated_at[blank]" in query:
+                clock.waited.append(60)
+                return Response(200, b"[]", NOW + timedelta(seconds=clock.monotonic()))
+            response = super().get(query, load, records=records)
+            assert second_came.wait(10)
+            return response
+
+    reader = Reader(Slow({id_: record(id_) for id_ in range(1, 9)}), useful=2, clock=clock)
+    wanted = Pass(since=datetime(2026, 1, 1, tzinfo=timezone.utc), asks_for_nulls=True)
+    began = []
+    for page in reader.coupa_list().read(wanted):
+        began.append(page.began)
+        second_came.set()
+    assert {*began} == {NOW}
