@@ -372,7 +372,7 @@ class Destination:
 
     def _not_there_yet(self, stream: str, before: Versions) -> dict[int, Missing]:
         """Untouched records that have not arrived in this version."""
-        truth, table, shape = self._truth(stream), self.tables[stream], STREAMS[stream]
+        truth, table = self._truth(stream), self.tables[stream]
         now = truth.versions()
         missing = {}
         for id, version in before.items():
@@ -382,22 +382,28 @@ class Destination:
                 and table.excused.get(id, -1) != version[0]
                 and (arrived is None or arrived.updated != version[0])
             ):
-                count = 1 if shape.parent is None else len(shape.rows_of(truth.get(id)))
+                count = self._rows_now(stream, id)
                 if count:
                     missing[id] = Missing(version[0], count)
         return missing
 
     def _passed_over(self, stream: str, before: Versions) -> set[int]:
         """Records that were there all the time, and of which nothing arrived."""
-        truth, table, shape = self._truth(stream), self.tables[stream], STREAMS[stream]
+        truth, table = self._truth(stream), self.tables[stream]
         stayed = before.keys() & truth.versions().keys() - table.excused.keys()
         # a record that gets its first time meanwhile is in neither set when that is asked for
         stayed = {id for id in stayed if before[id][0] is not None}
-        return {
-            id
-            for id in stayed - table.arrived.keys()
-            if shape.parent is None or shape.rows_of(truth.get(id))
-        }
+        return {id for id in stayed - table.arrived.keys() if self._rows_now(stream, id)}
+
+    def _rows_now(self, stream: str, id: int) -> int:
+        """How many rows a record makes; none if an edit that came with the last response has
+        deleted it a moment ago."""
+        try:
+            record = self._truth(stream).get(id)
+        except KeyError:
+            return 0
+        shape = STREAMS[stream]
+        return 1 if shape.parent is None else len(shape.rows_of(record))
 
     def _take_record(self, record: Message, takings: Mapping[str, Taking]) -> None:
         stream, data = record["stream"], record["data"]

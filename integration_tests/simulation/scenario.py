@@ -449,6 +449,7 @@ HEAVY = FaultPlan("status", status=504, body="html")
 POISONS: tuple[FaultPlan, ...] = (
     FaultPlan("status", status=500),
     FaultPlan("status", status=500, body="html"),
+    *(FaultPlan("status", status=code) for code in (400, 403, 404, 410)),
     FaultPlan("invalid_json"),
     FaultPlan("drop"),
     FaultPlan("truncated"),

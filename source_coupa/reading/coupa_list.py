@@ -10,7 +10,7 @@ past the last one, and each update time is held against the bound.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from source_coupa import errors
@@ -23,7 +23,7 @@ from source_coupa.reading.ill_pages import SOON, IllPages
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
 from source_coupa.reading.queries import Queries
-from source_coupa.reading.requests import Fetched, Question, Requests, Shape
+from source_coupa.reading.requests import IDS_AND_TIMES, Fetched, Question, Requests, Shape
 from source_coupa.reading.responses import QueryRefusedError, as_ill, checked, moment_of
 from source_coupa.reading.row_changes import Watch, once
 from source_coupa.reading.selection_proof import SelectionProof
@@ -254,19 +254,53 @@ class _Reading:
             range_.advance(own)
             self._note_new(own)
         is_over = len(own) < len(page) or range_.after == range_.until
-        if is_over or self._lengths.is_last(len(page), size):
-            self._division.close(range_)
-            covers = (after, range_.until)
-        else:
-            self.read(range_)
-            covers = (after, range_.after)
+        is_over = is_over or self._lengths.is_last(len(page), size)
+        is_proved = not page or bool(self._queries.order())
+        if not is_proved:
+            self._prove_order(query, page, partial(self._go_on, range_, after, is_over=is_over))
         yield Page(
             records=own,
             began=self._requests.began,
-            covers=covers,
+            covers=self._go_on(range_, after, is_over=is_over) if is_proved else None,
             left=self._division.left,
             load=fetched.load,
         )
+
+    def _go_on(self, range_: IdRange, after: int, *, is_over: bool) -> tuple[int, int]:
+        """Continues a range after a page; gives the ids that are read with it."""
+        if is_over:
+            self._division.close(range_)
+            return after, range_.until
+        self.read(range_)
+        return after, range_.after
+
+    def _prove_order(
+        self,
+        query: Mapping[str, str],
+        page: list[JsonRecord],
+        go_on: Callable[[], tuple[int, int]],
+    ) -> None:
+        """Where Coupa refuses `order_by`, another order may look like that of ids, and leave
+        records out: asks for one below the last record of a page that is not on it."""
+        ids = {record["id"] for record in page}
+
+        def is_missed(record: JsonRecord) -> bool:
+            if record.get("id") in ids:
+                return False
+            # one that has changed meanwhile comes with the next pass
+            moment, began = moment_of(self._resource, record), self._requests.began
+            return moment is None or began is None or moment < began
+
+        def on_answer(fetched: Fetched) -> Iterable[Page]:
+            fetched.load.release()
+            if any(map(is_missed, fetched.records)):
+                raise errors.out_of_order(self._resource)
+            return [Page(began=self._requests.began, covers=go_on())]
+
+        rest = {"id[lt]": str(max(ids)), "offset": str(len(page) - 1), "limit": "1"}
+        part = IDS_AND_TIMES if self._queries.id_alone() else {}
+        query = {name: value for name, value in query.items() if name != "fields"}
+        self._requests.ask(Question({**query, **rest, **part}, on_answer, self._requests.retry))
 
     def confirm_end(self, range_: IdRange) -> None:
         """See `Reader`."""

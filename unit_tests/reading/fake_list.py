@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from operator import eq, gt, le, lt
+from operator import eq, gt, itemgetter, le, lt
 from typing import Any
 
 import orjson
@@ -95,6 +95,7 @@ class FakeList:
         associations: what comes for `fields` that name one with what is wanted of it, made of the
             record's id and these fields.
         zone: hours by which filter times are misread.
+        default_order: the key by which records are sorted where nothing is asked for; None for ids.
         queries: all that came.
     """
 
@@ -105,6 +106,7 @@ class FakeList:
     ignores: Sequence[str] = ()
     associations: Mapping[str, Callable[[int, list[Any]], Any]] = field(default_factory=dict)
     zone: float = 0.0
+    default_order: Callable[[Record], Any] | None = None
     hidden: Sequence[int] = ()
     queries: list[Query] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -121,7 +123,9 @@ class FakeList:
             return Response(200, body, NOW)
 
     def _page(self, query: Query) -> list[Record]:
-        rows = sorted(self.records.values(), key=lambda row: row["id"])
+        is_default = "order_by" not in query
+        order = (is_default and self.default_order) or itemgetter("id")
+        rows = sorted(self.records.values(), key=order)
         for name, value in query.items():
             rows = [row for row in rows if self._matches(row, name, value)]
         if query.get("dir") == "desc":

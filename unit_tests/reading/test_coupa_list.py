@@ -308,6 +308,40 @@ def test_order_by_that_is_refused_is_done_without() -> None:
     assert sorted(Reader(source, useful=8).ids()) == sorted(source.records)
 
 
+@pytest.mark.parametrize("since", [None, SINCE])
+@pytest.mark.parametrize("useful", [1, 8])
+def test_another_order_that_looks_like_that_of_ids_is_found_out(
+    useful: int, since: datetime | None
+) -> None:
+    source = of_ids(range(1, 601))
+    source.refuses = ["order_by"]
+    source.default_order = lambda row: (row["updated-at"], row["id"])
+    source.records[160]["updated-at"] = "2026-02-02T00:00:00Z"
+    done = IdSet()
+
+    def read() -> None:
+        for page in Reader(source, useful=useful).coupa_list().read(Pass(since=since)):
+            if page.covers is not None:
+                done.add(*page.covers)
+
+    with pytest.raises(AirbyteTracedException, match="order of id"):
+        read()
+    assert 160 not in done
+
+
+def test_where_order_by_is_refused_a_record_may_change_behind_a_page() -> None:
+    source = of_ids(range(1, 601))
+    source.refuses = ["order_by"]
+    source.records[160]["updated-at"] = "2020-01-01T00:00:00Z"
+
+    def before(query: Query) -> None:
+        if "offset" in query and query.get("id[gt]") == "150":
+            source.records[160]["updated-at"] = NOW.isoformat()
+
+    source.before = before
+    assert {*range(1, 601)} - {*Reader(source).ids(Pass(since=SINCE))} == {160}
+
+
 def test_what_is_refused_in_any_case_is_reported_in_coupas_words() -> None:
     source = of_ids([1])
     source.refuses = ["limit"]
