@@ -7,20 +7,27 @@ from typing import Any
 import pytest
 from airbyte_cdk.models import SyncMode
 
-from integration_tests.harness import records_by_stream, run_read
-from integration_tests.sandbox import Sandbox
+from integration_tests.harness import final_states, records_by_stream, run_read
+from integration_tests.sandbox import Fault, Sandbox
 from integration_tests.truth import COMPLETE, UNLIMITED, last_status, messages_of
+from source_coupa.tables.columns import DELETED_AT
+
+from .conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 
 LISTS = ("purchase_orders", "purchase_order_lines")
 
 
-def with_deleted_lines(play: Any, **switches: Any) -> tuple[Sandbox, int, int]:
+def with_deleted_lines(
+    play: Any, clock: Present | None = None, **switches: Any
+) -> tuple[Sandbox, int, int]:
     """A sandbox with an order of which the first line was deleted, and with a list of lines of
     which the second was; the ids of the two."""
     sandbox = Sandbox(
-        dict.fromkeys(LISTS, 60), dialect=UNLIMITED.but(deleted_lines=play, **switches)
+        dict.fromkeys(LISTS, 60),
+        dialect=UNLIMITED.but(deleted_lines=play, **switches),
+        clock=clock,
     )
     orders, lines = (sandbox.tables[list_] for list_ in LISTS)
     order = orders.ids()[0]
@@ -69,6 +76,22 @@ def test_another_parameter_that_is_refused_hides_no_deleted_lines() -> None:
         output = run_read(sandbox, LISTS)
         assert messages_of(output) == []
         assert line in [row["id"] for row in records_by_stream(output)["purchase_order_lines"]]
+
+
+def test_one_refusal_hides_no_deleted_line(present: Present) -> None:
+    name = "purchase_order_lines"
+    columns = {name: ("id", "updated_at", "status", DELETED_AT)}
+    settings: dict[str, Any] = {"columns": columns, "deleted_records_every_days": 1}
+    sandbox, _, line = with_deleted_lines("flag", present)
+    with sandbox:
+        first = run_read(sandbox, [name], **settings)
+        present.pass_by(days=2)
+        sandbox.tables[name].edit(line)
+        sandbox.faults.add(Fault("status", status=400, resource=name, times=1))
+        second = run_read(sandbox, [name], final_states(first), **settings)
+        assert last_status(second, name) == COMPLETE
+        [row] = [row for row in records_by_stream(second)[name] if row["id"] == line]
+        assert not row.get(DELETED_AT)
 
 
 def test_no_other_list_is_asked_for_deleted_lines() -> None:

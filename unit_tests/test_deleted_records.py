@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
 from random import Random
 from typing import Any
@@ -19,7 +18,7 @@ from integration_tests.harness import (
     run_read,
     stream_state,
 )
-from integration_tests.reference.page import BESIDE
+from integration_tests.reference.page import queries_on_deletions
 from integration_tests.sandbox import Fault, Record, RequestRecord, Sandbox
 from integration_tests.truth import (
     COMPLETE,
@@ -31,7 +30,7 @@ from integration_tests.truth import (
     last_status,
     messages_of,
 )
-from source_coupa.reading import known_ids, look_up
+from source_coupa.reading import known_ids, look_up, sweep
 from source_coupa.tables.columns import DELETED_AT
 
 from .conftest import Present
@@ -40,6 +39,7 @@ pytestmark = pytest.mark.usefixtures("no_budget")
 
 COLUMNS = {"users": ("id", "updated_at", "login", DELETED_AT)}
 COUNT = 120
+EMPTY = known_ids.Ids().text()
 
 
 def sync(
@@ -407,6 +407,129 @@ def test_a_sync_that_was_stopped_forgets_no_id(present: Present) -> None:
         assert deletions(sync(sandbox, second)).keys() == {read}
 
 
+def stopped(output: EntrypointOutput, share: float = 0.5) -> list[AirbyteStateMessage]:
+    """The state of a sync that was stopped in its sweep, when that had come so far."""
+    states = [message.state for message in output.state_messages if message.state]
+    marked = [
+        state
+        for state in states
+        if state.stream and vars(state.stream.stream_state)["known_ids"].get("sweep")
+    ]
+    return [marked[int(len(marked) * share)]]
+
+
+def compared(state: list[AirbyteStateMessage]) -> known_ids.Ids:
+    """The ids that a stopped sweep has compared."""
+    stream = state[0].stream
+    assert stream is not None
+    return known_ids.Ids.from_text(vars(stream.stream_state)["known_ids"]["sweep"]["done"])
+
+
+@pytest.fixture
+def _marks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweep, "SECONDS_PER_MARK", 0.0)
+
+
+@pytest.mark.usefixtures("_marks")
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.999])
+def test_a_sweep_that_was_stopped_goes_on(present: Present, share: float) -> None:
+    with Sandbox({"users": 6_000}, dialect=UNLIMITED, clock=present) as sandbox:
+        users = sandbox.tables["users"]
+        first = sync(sandbox)
+        gone = set(users.ids()[::97])
+        back = min(gone)
+        for id_ in gone:
+            users.delete(id_)
+        present.pass_by(days=8)
+        state = stopped(sync(sandbox, first), share)
+        whole = len(sweeps(sandbox))
+        done = compared(state)
+        assert done
+        # what happens before the next sync, in both parts of the list
+        users.restore(back, touch=False)
+        later = {id_ for id_ in users.ids()[5::501] if id_ != back}
+        for id_ in later:
+            users.delete(id_)
+        new = users.add()
+        present.pass_by(days=1)
+        second = sync(sandbox, state=state)
+        assert len(sweeps(sandbox)) < whole * (1.3 - share)
+        asked = [int(query.get("id[gt]", 0)) for query in (r.query for r in sweeps(sandbox))]
+        assert not any(id_ + 1 in done for id_ in asked if id_)
+        assert last_status(second, "users") == COMPLETE
+        assert new in rows(second)
+        found = deletions(second).keys()
+        assert found == (gone - {back}) | {id_ for id_ in later if id_ not in done}
+        # the next sweep is due as if this one had not been stopped, and finds the others
+        assert "sweep" not in known(second)
+        present.pass_by(days=6)
+        third = sync(sandbox, second)
+        assert deletions(third).keys() == later - found
+        assert back in users.ids()
+
+
+@pytest.mark.usefixtures("_marks")
+def test_a_first_sweep_that_was_stopped_learns_all_ids(present: Present) -> None:
+    with Sandbox({"users": 3_000}, dialect=UNLIMITED, clock=present) as sandbox:
+        users = sandbox.tables["users"]
+        first = sync(sandbox, every=0)
+        state = stopped(sync(sandbox, first))
+        second = sync(sandbox, state=state)
+        assert not deletions(second)
+        assert known_ids.Ids.from_text(known(second)["ids"]) == known_ids.Ids.of(users.ids())
+
+
+@pytest.mark.usefixtures("_marks")
+def test_a_record_that_appears_where_a_stopped_sweep_has_been_stays(present: Present) -> None:
+    with Sandbox({"users": 3_000}, dialect=UNLIMITED, clock=present) as sandbox:
+        users = sandbox.tables["users"]
+        hidden, quiet = users.id_at(10), users.id_at(20)
+        users.delete(hidden)
+        first = sync(sandbox)
+        users.delete(quiet)
+        present.pass_by(days=8)
+        state = stopped(sync(sandbox, first))
+        assert {hidden, quiet} <= {*compared(state)}
+        users.restore(hidden, touch=True)
+        users.restore(quiet, touch=False)
+        present.pass_by(days=1)
+        # the sync that goes on is stopped as well
+        second = sync(sandbox, state=state)
+        assert hidden in rows(second)
+        third = sync(sandbox, state=stopped(second))
+        for output in (second, third):
+            assert not deletions(output)
+            assert {hidden, quiet} <= {*known_ids.Ids.from_text(known(output)["ids"])}
+
+
+@pytest.mark.usefixtures("_marks")
+@pytest.mark.parametrize("old", ["late", "filter"])
+def test_a_stopped_sweep_that_is_too_old_or_of_another_filter_starts_over(
+    present: Present, old: str
+) -> None:
+    with Sandbox({"users": 3_000}, dialect=UNLIMITED, clock=present) as sandbox:
+        users = sandbox.tables["users"]
+        first = sync(sandbox)
+        present.pass_by(days=8)
+        state = stopped(sync(sandbox, first))
+        gone = users.id_at(0)
+        assert gone in compared(state)
+        users.delete(gone)
+        if old == "late":
+            present.pass_by(days=7)
+            second = sync(sandbox, state=state)
+            assert deletions(second).keys() == {gone}
+            assert any(
+                request.query.keys().isdisjoint({"id[gt]", "id[in]"}) for request in sweeps(sandbox)
+            )
+            return
+        filters = [{"stream": "users", "filter": "active=true"}]
+        second = sync(sandbox, state=state, filters=filters)
+        assert not sweeps(sandbox)
+        assert not deletions(second)
+        assert "sweep" not in json.dumps(known(second))
+
+
 def test_a_connection_without_the_column_is_not_swept(present: Present) -> None:
     columns = {"users": ("id", "updated_at", "login")}
     with Sandbox({"users": COUNT}, dialect=UNLIMITED, clock=present) as sandbox:
@@ -514,7 +637,14 @@ def test_a_list_whose_ids_are_too_scattered_is_synced_without_a_sweep(
         assert any("too many gaps" in log.log.message for log in second.logs if log.log)
 
 
-@pytest.mark.parametrize("state", [{"ids": "?"}, {"ids": "AAAA"}, {}, {"ids": 4}, []])
+@pytest.mark.parametrize(
+    "state",
+    [
+        *({"ids": "?"}, {"ids": "AAAA"}, {}, {"ids": 4}, []),
+        *({"ids": EMPTY, "sweep": {}}, {"ids": EMPTY, "sweep": []}),
+        {"ids": EMPTY, "sweep": {"began": "now", "done": EMPTY, "absent": EMPTY, "new": EMPTY}},
+    ],
+)
 def test_known_ids_that_cannot_be_read_fail_the_sync(present: Present, state: Any) -> None:
     with Sandbox({"users": 3}, dialect=UNLIMITED, clock=present) as sandbox:
         output = sync(
@@ -578,17 +708,10 @@ class Merged:
                 self.rows[id_] = (order, data)
 
 
-def query_of(heading: str) -> list[str]:
-    """The queries of a section of the page on deletions."""
-    text = (BESIDE / "deletions-and-history.md").read_text(encoding="utf-8")
-    section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
-    return re.findall(r"```sql\n(.*?)```", section, re.S)
-
-
 def test_tables_and_queries_show_what_coupa_shows(present: Present) -> None:
     random = Random(3)
     columns = {"suppliers": ("id", "updated_at", "name", DELETED_AT)}
-    soft_query, there_query, gone_query = query_of("What destinations do")
+    soft_query, there_query, gone_query = queries_on_deletions("What destinations do")
     database = sqlite3.connect(":memory:")
     database.execute(
         "create table history (id, updated_at, name, _ab_cdc_deleted_at, _airbyte_extracted_at)"
@@ -646,7 +769,7 @@ def test_tables_and_queries_show_what_coupa_shows(present: Present) -> None:
 
 
 def test_rows_of_records_that_are_gone_are_found_by_the_documented_query(present: Present) -> None:
-    (query,) = query_of("Rows of child tables")
+    (query,) = queries_on_deletions("Rows of child tables")
     with Sandbox({"users": COUNT}, dialect=UNLIMITED, clock=present) as sandbox:
         users = sandbox.tables["users"]
         output = sync(sandbox, streams=("users", "user_roles"))

@@ -10,7 +10,14 @@ from jsonschema import Draft7Validator
 
 from integration_tests.harness import records_by_stream, run_read
 from integration_tests.sandbox import Dialect, Sandbox
-from integration_tests.truth import in_order, truth_of
+from integration_tests.truth import (
+    COMPLETE,
+    INCOMPLETE,
+    in_order,
+    last_status,
+    messages_of,
+    truth_of,
+)
 from source_coupa.records.revisions import flat_revision
 
 from .conventions.schemas import load
@@ -79,6 +86,11 @@ def test_values_are_text(value: Any, text: str | None) -> None:
     assert changed(total={"from": value, "to": 2})[0]["from_value"] == text
 
 
+def test_a_value_that_is_nested_deeply_is_text_too() -> None:
+    text = "[" * 300 + "]" * 300
+    assert changed(total={"from": json.loads(text)})[0]["from_value"] == text
+
+
 def test_a_pair_may_lack_one_side() -> None:
     assert changed(note={"to": "new"}) == [
         {"path": "/note", "from_value": None, "to_value": "new", "object_id": 2143}
@@ -94,6 +106,24 @@ def test_no_two_changes_of_a_revision_have_one_path() -> None:
 @pytest.mark.parametrize("head", [{}, {"revision-record": None}, {"revision-record": {}}])
 def test_a_revision_without_an_id_has_none(head: dict[str, Any]) -> None:
     assert flat_revision({**head, "id": 2143})["id"] is None
+
+
+@pytest.mark.parametrize("head", [None, "text", [{"id": 3}], {"id": None}])
+def test_a_revision_without_an_id_ends_its_tables_alone(no_budget: None, head: Any) -> None:
+    streams = ("purchase_order_revisions", "purchase_order_revision_changes", "users")
+    rows = {"purchase_order_revisions": 60, "users": 3}
+    with Sandbox(rows, dialect=Dialect(rate_limit=None)) as sandbox:
+        table = sandbox.tables["purchase_order_revisions"]
+        table.edit(table.ids()[30], {"revision-record": head})
+        output = run_read(sandbox, streams)
+    assert [last_status(output, stream) for stream in streams] == [INCOMPLETE, INCOMPLETE, COMPLETE]
+    assert "come without revision-record.id: an API response filter" in messages_of(output)[0]
+
+
+@pytest.mark.parametrize("lines", [None, "none", ["a", None, [{"from": [], "to": None}]], {}])
+def test_changes_in_any_form_lose_nothing(lines: Any) -> None:
+    row = flat_revision({**REVISION, "order-lines": lines, "changes": [1], "from": 1})
+    assert row["changes"] == {"order_lines": lines, "changes": [1], "from": 1}
 
 
 def test_a_record_may_lack_the_id_of_its_order() -> None:

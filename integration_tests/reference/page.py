@@ -61,3 +61,10 @@ def renewed(page: str, sections: Sections) -> str:
             raise ValueError(f"no section {header}")
         page = page[: found.start(1)] + make() + page[found.end(1) :]
     return page
+
+
+def queries_on_deletions(heading: str) -> list[str]:
+    """The queries of a section of the page on deletions."""
+    text = (BESIDE / "deletions-and-history.md").read_text(encoding="utf-8")
+    section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
+    return re.findall(r"```sql\n(.*?)```", section, re.S)

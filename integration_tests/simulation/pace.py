@@ -32,7 +32,7 @@ from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 from integration_tests.sandbox import rate_limit
 from source_coupa import source
 from source_coupa.oauth import authorization_code, endpoint, scope_gate, tokens
-from source_coupa.reading import division
+from source_coupa.reading import division, sweep
 from source_coupa.reading.id_ranges import PAGE_SIZE
 from source_coupa.tables import fan_out
 from source_coupa.transport import instance
@@ -145,7 +145,10 @@ def dividing_early() -> Iterator[None]:
 @contextmanager
 def marking_often() -> Iterator[None]:
     """Lets a state come each few pages."""
-    with patch.object(fan_out, "PAGES_PER_STATE", PAGES_PER_STATE):
+    with (
+        patch.object(fan_out, "PAGES_PER_STATE", PAGES_PER_STATE),
+        patch.object(sweep, "SECONDS_PER_MARK", 0.0),
+    ):
         yield
 
 

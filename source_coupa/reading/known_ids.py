@@ -88,9 +88,21 @@ class Ids:
     def __len__(self) -> int:
         return sum(self._bounds[1::2]) - sum(self._bounds[::2])
 
+    @property
+    def ranges(self) -> Iterator[tuple[int, int]]:
+        """The first id of each range, and the one behind its last."""
+        return zip(self._bounds[::2], self._bounds[1::2], strict=True)
+
     def __iter__(self) -> Iterator[int]:
-        for first, behind in zip(self._bounds[::2], self._bounds[1::2], strict=True):
+        for first, behind in self.ranges:
             yield from range(first, behind)
+
+    def within(self, after: int, until: int) -> Iterator[int]:
+        """Those above `after` up to and including `until`."""
+        at = bisect_right(self._bounds, after) // 2 * 2
+        while at < len(self._bounds) and self._bounds[at] <= until:
+            yield from range(max(self._bounds[at], after + 1), min(self._bounds[at + 1], until + 1))
+            at += 2
 
     def __contains__(self, id_: int) -> bool:
         return bisect_right(self._bounds, id_) % 2 == 1
@@ -123,6 +135,38 @@ class Ids:
 
 
 @dataclass(frozen=True)
+class SweepMark:
+    """A sweep that is under way.
+
+    Attributes:
+        began: before its first request, by Coupa's clock.
+        done: the ids that it has compared.
+        absent: known ids among them that did not come.
+        new: ids among them that came and are not known.
+    """
+
+    began: datetime
+    done: Ids
+    absent: Ids
+    new: Ids
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> SweepMark:
+        """Reads what `to_state` wrote.
+
+        Raises:
+            KeyError, TypeError, ValueError: if it is something else.
+        """
+        ids = (Ids.from_text(state[name]) for name in ("done", "absent", "new"))
+        return cls(instant(state["began"]), *ids)
+
+    def to_state(self) -> dict[str, str]:
+        """For the state of the table."""
+        ids = {name: getattr(self, name).text() for name in ("done", "absent", "new")}
+        return {"began": self.began.isoformat(), **ids}
+
+
+@dataclass(frozen=True)
 class KnownIds:
     """The records of a list whose rows a table has.
 
@@ -133,12 +177,14 @@ class KnownIds:
         swept_at: when the ids were last compared with the list, or when they were first read; None
             until then.
         newest: the latest update time of these records, as Coupa prints it.
+        sweep: the comparison that is under way.
     """
 
     ids: Ids | None
     since: datetime | None = None
     swept_at: datetime | None = None
     newest: str | None = None
+    sweep: SweepMark | None = None
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> KnownIds:
@@ -157,14 +203,20 @@ class KnownIds:
             since=moments["since"],
             swept_at=moments["swept_at"],
             newest=state.get("newest"),
+            sweep=SweepMark.from_state(state["sweep"]) if "sweep" in state else None,
         )
 
     def to_state(self) -> dict[str, Any]:
         """For the state of the table."""
         text = None if self.ids is None else self.ids.text()
+        if text is not None and len(text) > LONGEST_TEXT:
+            text = None
+        mark = {} if text is None or self.sweep is None else self.sweep.to_state()
+        is_short = len(text or "") + sum(map(len, mark.values())) <= LONGEST_TEXT
         return {
-            "ids": None if text is None or len(text) > LONGEST_TEXT else text,
+            "ids": text,
             "since": None if self.since is None else self.since.isoformat(),
             "swept_at": None if self.swept_at is None else self.swept_at.isoformat(),
             "newest": self.newest,
+            **({"sweep": mark} if mark and is_short else {}),
         }

@@ -9,7 +9,7 @@ from datetime import datetime
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa.reading.bookmark import IdSet
-from source_coupa.reading.known_ids import Ids
+from source_coupa.reading.known_ids import Ids, SweepMark
 from source_coupa.records.fields import JsonRecord
 from source_coupa.transport.backpressure import Load
 
@@ -69,13 +69,15 @@ class Swept:
     """What a sweep has shown, see `sweep`.
 
     Attributes:
-        at: before its first request, by Coupa's clock.
+        at: before the first request of this sync's part of it, by Coupa's clock.
+        began: the same, of its first part.
         seen: the ids that the list has.
         gone: those that it does not have any more.
         error: why it came to no end; then it has shown nothing.
     """
 
     at: datetime | None = None
+    began: datetime | None = None
     seen: Ids = field(default_factory=Ids)
     gone: frozenset[int] = frozenset()
     error: AirbyteTracedException | None = None
@@ -102,6 +104,7 @@ class Page:
         is_of_row_changes: whether the records come because of changes in their rows.
         goes_on: whether the pass is complete, and a sweep of the list follows.
         is_back: whether its records were gone, and are there again.
+        sweep: how far the sweep has come.
         swept: how the sweep has ended.
     """
 
@@ -119,4 +122,5 @@ class Page:
     is_of_row_changes: bool = False
     goes_on: bool = False
     is_back: bool = False
+    sweep: SweepMark | None = None
     swept: Swept | None = None

@@ -53,7 +53,10 @@ def checked(resource: str, page: list[JsonRecord], after: int | None) -> list[Js
     for record in page:
         id_ = record.get("id")
         if id_ is None:
-            raise errors.trimmed(resource, "id")
+            # where revisions have it, see `flat_revision`
+            raise errors.trimmed(
+                resource, "revision-record.id" if "revision_record" in record else "id"
+            )
         if not isinstance(id_, int) or isinstance(id_, bool):
             raise errors.odd_id(resource)
         if previous is not None and id_ <= previous:

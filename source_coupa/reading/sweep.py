@@ -16,8 +16,9 @@ from datetime import datetime
 from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
+from source_coupa.reading.bookmark import IdSet
 from source_coupa.reading.coupa_list import CoupaList
-from source_coupa.reading.known_ids import Ids
+from source_coupa.reading.known_ids import Ids, SweepMark
 from source_coupa.reading.look_up import LookUp, groups_of
 from source_coupa.reading.pages import Page, Pass, Swept
 from source_coupa.reading.responses import moment_of
@@ -32,6 +33,9 @@ MOST_GONE = 0.1
 FEW_ALONE = 10
 """Records that may be gone if they were all that a list had."""
 
+SECONDS_PER_MARK = 60.0
+"""After which a state says how far a sweep has come: one that is stopped repeats no more."""
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -43,11 +47,13 @@ class Sweep:
         highest_id: the highest id that was ever seen. Records up to it that are not known, and were
             not read in this sync, have come back: they are read, whatever their update times are.
             None if nothing can be said about that.
+        mark: what earlier syncs have compared.
     """
 
     known: Ids
     since: datetime | None = None
     highest_id: int | None = None
+    mark: SweepMark | None = None
 
 
 def swept(
@@ -62,7 +68,9 @@ def swept(
         read: the ids that were read in this sync.
     """
     try:
-        seen, began = _seen(sweep, ids)
+        part = _Part(sweep, ids)
+        yield from part.pages()
+        seen = sweep.known - part.absent | part.new
         gone = _gone(sweep, seen, ids)
         if sweep.highest_id is not None:
             back = seen - sweep.known - read()
@@ -73,25 +81,85 @@ def swept(
     except AirbyteTracedException as error:
         yield Page(swept=Swept(error=error))
         return
-    yield Page(swept=Swept(at=began, seen=seen, gone=gone))
+    began = sweep.mark.began if sweep.mark is not None else part.began
+    yield Page(swept=Swept(at=part.began, began=began, seen=seen, gone=gone))
 
 
-def _seen(sweep: Sweep, ids: CoupaList) -> tuple[Ids, datetime | None]:
-    found = array("q")
-    began: datetime | None = None
-    wanted = Pass(since=sweep.since, checks_times=sweep.since is not None, follows_a_pass=True)
-    for page in ids.read(wanted):
-        began = began or page.began
+class _Part:
+    """What one sync compares of a list.
+
+    Args:
+        sweep: what is known, and what earlier syncs have compared.
+        ids: the list.
+
+    Attributes:
+        began: before its first request, by Coupa's clock.
+    """
+
+    def __init__(self, sweep: Sweep, ids: CoupaList) -> None:
+        self._sweep = sweep
+        self._ids = ids
+        self._absent = array("q", sweep.mark.absent if sweep.mark else ())
+        self._shown = array("q", sweep.mark.new if sweep.mark else ())
+        ranges = sweep.mark.done.ranges if sweep.mark else ()
+        self._done = IdSet((first - 1, behind - 1) for first, behind in ranges)
+        self._highest = max((until + 1 for _, until in self._done), default=0)
+        self.began: datetime | None = None
+
+    @property
+    def absent(self) -> Ids:
+        """Known ids that did not come."""
+        return Ids.of(self._absent) - Ids.of(self._shown)
+
+    @property
+    def new(self) -> Ids:
+        """Ids that came and are not known."""
+        return Ids.of(self._shown) - self._sweep.known
+
+    def pages(self) -> Iterator[Page]:
+        """Compares what is left of the list; says now and then how far it has come."""
+        since = self._sweep.since
+        clock = self._ids.instance.clock
+        said_at = clock.monotonic()
+        wanted = Pass(
+            since=since,
+            done=IdSet(self._done),
+            checks_times=since is not None,
+            follows_a_pass=True,
+        )
+        for page in self._ids.read(wanted):
+            self.began = self.began or page.began
+            self._note(page)
+            if page.load is not None:
+                page.load.release()
+            if clock.monotonic() - said_at >= SECONDS_PER_MARK and self.began is not None:
+                yield Page(sweep=self._mark(self.began))
+                said_at = clock.monotonic()
+
+    def _note(self, page: Page) -> None:
+        since, known = self._sweep.since, self._sweep.known
         if page.missing is not None:
             # a record that cannot be read is there: its id was shown
-            found.append(page.missing)
-        for record in page.records:
-            # where the bound is refused, the whole list comes
-            if sweep.since is None or _is_within(sweep.since, ids.resource, record):
-                found.append(record["id"])
-        if page.load is not None:
-            page.load.release()
-    return Ids.of(found), began
+            self._shown.append(page.missing)
+        # where the bound is refused, the whole list comes
+        came = {
+            record["id"]
+            for record in page.records
+            if since is None or _is_within(since, self._ids.resource, record)
+        }
+        self._highest = max(self._highest, *came, 0)
+        self._shown.extend(id_ for id_ in came if id_ not in known)
+        if page.covers is not None:
+            self._done.add(*page.covers)
+            self._absent.extend(id_ for id_ in known.within(*page.covers) if id_ not in came)
+
+    def _mark(self, began: datetime) -> SweepMark:
+        # the end is looked for again, which needs a record before it
+        end = self._highest - 1
+        bounds = (at + 1 for range_ in self._done if range_[0] < end for at in range_)
+        done = Ids(min(bound, end + 1) for bound in bounds)
+        mark = self._sweep.mark
+        return SweepMark(mark.began if mark else began, done, self.absent, self.new)
 
 
 def _is_within(since: datetime, resource: str, record: JsonRecord) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -64,4 +65,9 @@ def _pairs(value: Any, path: str, object_id: Any) -> Iterator[JsonRecord]:
 
 
 def _as_text(value: Any) -> str | None:
-    return value if value is None or isinstance(value, str) else orjson.dumps(value).decode()
+    if value is None or isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # nested deeper than orjson goes
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

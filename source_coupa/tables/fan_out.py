@@ -35,7 +35,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.reading.bookmark import Bookmark, IdSet, PassMark, text_of
-from source_coupa.reading.known_ids import Ids, KnownIds
+from source_coupa.reading.known_ids import Ids, KnownIds, SweepMark
 from source_coupa.reading.pages import Page, Swept
 from source_coupa.reading.responses import moment_of
 from source_coupa.records.fields import UPDATED_AT, JsonRecord, instant
@@ -142,8 +142,16 @@ class _Progress:
         assert known is not None
         assert known.ids is not None
         ids = known.ids if known.swept_at is not None else known.ids | swept.seen
-        self._known = replace(known, ids=ids - Ids.of(swept.gone), swept_at=swept.at)
+        ids -= Ids.of(swept.gone)
+        self._known = replace(known, ids=ids, swept_at=swept.began, sweep=None)
         return self.state() or {}
+
+    def turn_sweep(self, mark: SweepMark) -> dict[str, Any] | None:
+        """Takes note of a sweep that is under way; gives the state."""
+        if self._known is None:
+            return None
+        self._known = replace(self._known, sweep=mark)
+        return self.state()
 
     def turn(self, page: Page) -> dict[str, Any] | None:
         """Takes note of a page whose rows were sent; gives the state that is due, if one is."""
@@ -360,7 +368,7 @@ class FanOut:
             yield from self._of_sweep(list_, page.swept, emitted_at)
         elif not page.is_back:
             for table in list_.live():
-                state = table.turn(page)
+                state = table.turn(page) if page.sweep is None else table.turn_sweep(page.sweep)
                 if state is not None:
                     yield _state(table.table.name, state)
         if page.load is not None:

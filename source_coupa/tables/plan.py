@@ -187,10 +187,13 @@ class ListPlan:
                     "records are not looked for. Refresh its schema."
                 )
                 continue
+            most = timedelta(days=every_days) - EARLY
+            # one that is too old to go on would be due again when it ends
+            mark = known.sweep if known.sweep and now - known.sweep.began < most else None
             if known.swept_at is None:
-                return Sweep(known.ids, known.since)
-            if now - known.swept_at >= timedelta(days=every_days) - EARLY:
-                return Sweep(known.ids, known.since, table.bookmark.highest_id)
+                return Sweep(known.ids, known.since, mark=mark)
+            if now - known.swept_at >= most:
+                return Sweep(known.ids, known.since, table.bookmark.highest_id, mark)
         return None
 
     def selection(self, schemas: Mapping[str, Mapping[str, Any]]) -> FieldSelection | None:

@@ -143,7 +143,7 @@ class HttpConnection:
         url: of the list, without a query.
         headers: of each request.
         optional: query parameters of each request, as long as the list takes them: one that sends
-            400 with them, and not without them, is read without them.
+            400 with them twice, and not without them, is read without them.
         authenticator: signs requests.
         error_handler: the manifest's; says what a status means.
         session: shared by all lists of a process.
@@ -191,6 +191,9 @@ class HttpConnection:
         response = self._send({**query, **optional}, load, records=records)
         if self._takes_optional or not optional:
             return response
+        if response.status == requests.codes.bad_request:
+            # one refusal may be a blip
+            response = self._send({**query, **optional}, load, records=records)
         if response.status == requests.codes.ok:
             self._takes_optional = True
         elif response.status == requests.codes.bad_request:

@@ -11,7 +11,7 @@ import pytest
 
 from source_coupa.reading import known_ids
 from source_coupa.reading.bookmark import Bookmark
-from source_coupa.reading.known_ids import Ids, KnownIds
+from source_coupa.reading.known_ids import Ids, KnownIds, SweepMark
 
 ODD = b64encode(zlib.compress(b"\x01")).decode()
 HUGE = b64encode(zlib.compress(b"\xff" * 12 + b"\x01\x01")).decode()
@@ -43,6 +43,16 @@ def test_they_are_sets(seed: int) -> None:
     assert (mine | theirs) - theirs == Ids.of(one - other)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_those_within_a_range_are_found(seed: int) -> None:
+    random = Random(seed)
+    own = some_ids(random)
+    after, until = random.choice([0, *own]), random.choice([2**62, *own])
+    for low, high in ((after, until), (after + 1, until - 1), (after, after)):
+        found = list(Ids.of(own).within(low, high))
+        assert found == sorted(id_ for id_ in own if low < id_ <= high)
+
+
 def test_ids_that_coupa_does_not_give_are_left_out() -> None:
     assert list(Ids.of([3, 0, -5, 3])) == [3]
 
@@ -63,10 +73,12 @@ def test_a_million_ids_are_small() -> None:
 
 def test_a_state_keeps_them_through_a_pass_and_after_it() -> None:
     moment = datetime(2026, 11, 26, 8, tzinfo=timezone.utc)
-    known = KnownIds(Ids.of([4, 5, 9]), moment, moment, "2026-11-26T09:00:00+01:00")
-    bookmark = Bookmark(updated_at="2026-11-26T08:00:00Z", highest_id=9, known=known)
-    state = bookmark.to_state("updated_at")
-    assert Bookmark.from_state(state, "updated_at") == bookmark
+    mark = SweepMark(moment, Ids.of(range(1, 9)), Ids.of([4]), Ids.of([6, 7]))
+    for sweep in (None, mark):
+        known = KnownIds(Ids.of([4, 5, 9]), moment, moment, "2026-11-26T09:00:00+01:00", sweep)
+        bookmark = Bookmark(updated_at="2026-11-26T08:00:00Z", highest_id=9, known=known)
+        state = bookmark.to_state("updated_at")
+        assert Bookmark.from_state(state, "updated_at") == bookmark
     assert Bookmark.from_state({"updated_at": "2026-11-26T08:00:00Z"}, "updated_at").known is None
 
 
@@ -79,3 +91,15 @@ def test_ids_that_would_make_a_state_too_long_are_given_up(
     written = known.to_state()
     assert written["ids"] is None
     assert KnownIds.from_state(written).ids is None
+
+
+def test_a_sweep_that_would_make_a_state_too_long_starts_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(known_ids, "LONGEST_TEXT", 300)
+    random = Random(1)
+    moment = datetime(2026, 11, 26, 8, tzinfo=timezone.utc)
+    scattered = Ids.of(random.randint(1, 10**9) for _ in range(100))
+    mark = SweepMark(moment, Ids.of(range(1, 9)), scattered, scattered)
+    written = KnownIds(Ids.of([4, 5]), sweep=mark).to_state()
+    assert KnownIds.from_state(written) == KnownIds(Ids.of([4, 5]))
