@@ -249,7 +249,7 @@ class _Player:
         faults = [fault for fault in plan.faults if fault.resource in (None, "oauth", resource)]
         played = [request for request in self.sandbox.requests if request.fault is not None]
         return (
-            any(fault.times is None or fault in ENDING for fault in faults)
+            any(fault.times is None or _without_place(fault) in ENDING for fault in faults)
             or sum(fault.times or 0 for fault in faults if fault.status == 401) > _MOST_401
             or any(
                 request.resource in ("oauth", resource) and self._is_setting(faults, request)
@@ -259,8 +259,7 @@ class _Player:
 
     def _is_setting(self, faults: Sequence[FaultPlan], request: RequestRecord) -> bool:
         """Whether a request met what counts as a wrong setting where nothing was fine before."""
-        doubtful = [_without_place(fault) for fault in faults]
-        if not any(fault in DOUBTFUL and fault.kind == request.fault for fault in doubtful):
+        if not any(_is_doubtful(fault) and fault.kind == request.fault for fault in faults):
             return False
         return not any(
             other.resource == request.resource
@@ -309,6 +308,13 @@ _A_MOMENT = 0.005
 
 _A_WHILE = 0.25
 """The same for requests that were perhaps sent before any response was looked at."""
+
+
+def _is_doubtful(fault: FaultPlan) -> bool:
+    """Whether it counts as a wrong setting where it comes first; so does an object without a token
+    that comes for one."""
+    is_token = fault.resource == "oauth" and fault.kind == "object"
+    return is_token or _without_place(fault) in DOUBTFUL
 
 
 def _without_place(fault: FaultPlan) -> FaultPlan:
