@@ -328,6 +328,18 @@ def test_small_pages_hide_nothing_from_a_second_look(present: Present, cap: int)
         assert last_status(second, "users") == COMPLETE
 
 
+def test_a_second_look_ends_with_the_last_id_that_was_asked_for(present: Present) -> None:
+    with Sandbox({"users": COUNT}, dialect=UNLIMITED, clock=present) as sandbox:
+        users = sandbox.tables["users"]
+        first = sync(sandbox)
+        gone = users.ids()[20:60]
+        for id_ in gone:
+            users.delete(id_)
+        present.pass_by(days=8)
+        assert sorted(deletions(sync(sandbox, first))) == gone
+        assert sum("id[in]" in request.query for request in sandbox.requests) == 1
+
+
 def test_records_before_the_start_date_are_not_missed(present: Present) -> None:
     with Sandbox({}, dialect=UNLIMITED, clock=present) as sandbox:
         users = sandbox.tables["users"]

@@ -101,12 +101,13 @@ class LookUp:
     ) -> Iterable[Page]:
         page = checked(self._resource, fetched.records, after or None)
         came = [record["id"] for record in page]
-        if {*came} - {*group, *self._there} or (not page and {*self._there} - {*found}):
+        # an instance may serve fewer than are asked for: more come until there are none above
+        is_over = not page or came[-1] >= max(*group, *self._there)
+        if {*came} - {*group, *self._there} or (is_over and {*self._there} - {*found, *came}):
             fetched.load.release()
             self._takes_groups = False
             return self._ask_singly([id_ for id_ in group if id_ not in found])
-        if page:
-            # an instance may serve fewer than are asked for: only an empty page ends them
+        if not is_over:
             self._ask_group(group, [*found, *came], came[-1])
         records = [record for record in page if record["id"] in group]
         return [Page(records=records, load=fetched.load)]
