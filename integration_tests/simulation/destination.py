@@ -129,6 +129,12 @@ class Table:
         )
 
     @property
+    def known_since(self) -> int | None:
+        """The bound of the records whose deletion is looked for; None without one."""
+        since = (self._blob.get("known_ids") or {}).get("since")
+        return None if since is None else second(since)
+
+    @property
     def nulls_above(self) -> int:
         """Up to which id records without a time are said to have come."""
         return int(self._blob.get("null_times_above", 0))
@@ -307,6 +313,13 @@ class Destination:
         least = min(bound or 0 for bound in bounds)
         stamps = self._sandbox.tables[STREAMS[list_].resource].stamps()
         return sum(updated is None or updated >= least for updated in stamps.values())
+
+    def due_in_a_sweep(self, list_: str) -> tuple[int, int]:
+        """How many ids of a list a look for deleted records reads, and how many it misses."""
+        table, stamps = self.tables[list_], self._truth(list_).stamps()
+        since = table.known_since
+        read = sum(since is None or (time or 0) >= since for time in stamps.values())
+        return read, len(table.arrived.keys() - stamps.keys())
 
     def compare(self, deleted: Mapping[str, set[int]]) -> None:
         """Compares everything with the tables, at the end of the chain."""
