@@ -26,7 +26,7 @@ from . import pace
 from .coupa import BEHIND, Life, SimulatedClock, faults_of, ill_ids, make
 from .destination import DELETED_AT, MOST_REPEATED, Destination, Message, Taking
 from .process import run_until
-from .scenario import DOUBTFUL, ENDING, FaultPlan, Scenario, SyncPlan
+from .scenario import DOUBTFUL, ENDING, NO_TOKENS, FaultPlan, Scenario, SyncPlan
 from .streams import STREAMS, all_columns
 
 
@@ -321,10 +321,9 @@ _A_WHILE = 0.25
 
 
 def _is_doubtful(fault: FaultPlan) -> bool:
-    """Whether it counts as a wrong setting where it comes first; so does an object without a token
-    that comes for one."""
-    is_token = fault.resource == "oauth" and fault.kind == "object"
-    return is_token or _without_place(fault) in DOUBTFUL
+    """Whether it counts as a wrong setting where it comes first."""
+    is_no_token = fault.resource == "oauth" and fault.kind in NO_TOKENS
+    return is_no_token or _without_place(fault) in DOUBTFUL
 
 
 def _requests_for(records: int, cap: int) -> int:
