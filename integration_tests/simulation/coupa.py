@@ -21,6 +21,7 @@ from integration_tests.sandbox import (
 )
 
 from .destination import second
+from .pace import SECONDS
 from .scenario import NOW, SPAN, EditPlan, FaultPlan, Scenario, SyncPlan
 from .streams import STREAMS
 
@@ -127,7 +128,8 @@ def faults_of(plan: SyncPlan, sandbox: Sandbox) -> list[Fault]:
 
 
 def _fault(plan: FaultPlan) -> Fault:
-    return Fault(**vars(plan))
+    headers = {SECONDS: str(plan.seconds)} if plan.kind == "status" and plan.seconds else {}
+    return Fault(**vars(plan), headers=headers)
 
 
 def _ill(plan: SyncPlan, sandbox: Sandbox) -> list[Fault]:

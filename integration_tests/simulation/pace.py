@@ -5,6 +5,8 @@ Nothing of what the connector decides is changed, only how long it takes:
 - waits between attempts are a thousandth as long, and the connector's clock runs on as if they had
   been whole, and so does that of the sandbox's request limit, which in no time would never be free
   again;
+- a response may say how long it took, and moves that clock; beyond the connector's patience it
+  counts as one that did not come;
 - the request budget is lifted (`unit_tests/test_budget.py` proves it);
 - the manifest and the schemas are parsed once for all syncs of a process;
 - if asked for, lists of a few pages are divided as long ones are, states come each few pages, and
@@ -24,18 +26,19 @@ from types import SimpleNamespace
 from typing import IO, Any
 from unittest.mock import patch
 
+import requests
 from airbyte_cdk.sources.declarative import concurrent_declarative_source
 from airbyte_cdk.sources.declarative.schema.json_file_schema_loader import JsonFileSchemaLoader
 from airbyte_cdk.sources.streams import call_rate
 from airbyte_cdk.utils.yaml_loader import safe_load_yaml
 
 from integration_tests.sandbox import rate_limit
-from source_coupa import source
+from source_coupa import errors, source
 from source_coupa.oauth import authorization_code, endpoint, scope_gate, tokens
 from source_coupa.reading import division, sweep
 from source_coupa.reading.id_ranges import PAGE_SIZE
 from source_coupa.tables import fan_out
-from source_coupa.transport import instance
+from source_coupa.transport import connection, instance, session
 from source_coupa.transport.clock import Clock
 from source_coupa.transport.scheduler import Scheduler
 
@@ -49,6 +52,9 @@ PAGES_PER_STATE = 2
 
 REPEATED_OFTEN = MOST_REPEATED * PAGES_PER_STATE // fan_out.PAGES_PER_STATE
 """Records that are repeated at the most after a sync that was stopped, where states come often."""
+
+SECONDS = "X-Simulated-Seconds"
+"""The header in which a response says how long it took."""
 
 _SHORTER = 1_000
 
@@ -77,22 +83,39 @@ class QuickClock(Clock):
         """See `Clock`."""
 
         def call() -> None:
-            self._skip(seconds)
+            self.skip(seconds)
             function()
 
         super().call_later(seconds / _SHORTER, call)
 
     def sleep(self, seconds: float) -> None:
         """Waits, as `time.sleep` does."""
-        self._skip(seconds)
+        self.skip(seconds)
         time.sleep(seconds / _SHORTER)
 
-    def _skip(self, seconds: float) -> None:
+    def skip(self, seconds: float) -> None:
+        """Runs on as if so much time had passed."""
         with self._lock:
             self._skipped += seconds
 
 
 _CLOCK = QuickClock()
+
+
+_exchange = session.exchange
+
+
+def _slow_exchange(
+    *sent: Any, host: str, timeout: tuple[float, float], **named: Any
+) -> requests.Response:
+    """Lets a response take as long as it says."""
+    response = _exchange(*sent, host=host, timeout=timeout, **named)
+    seconds, longest = float(response.headers.get(SECONDS, 0)), timeout[1]
+    if seconds:
+        _CLOCK.skip(min(seconds, longest))
+    if seconds > longest:
+        raise errors.unreachable(host, requests.ReadTimeout())
+    return response
 
 
 @contextmanager
@@ -116,6 +139,7 @@ def quick() -> Iterator[None]:
 
     with ExitStack() as stack:
         stack.enter_context(patch.object(instance, "new_clock", lambda: _CLOCK))
+        stack.enter_context(patch.object(connection, "exchange", _slow_exchange))
         for sleeper in SLEEPERS:
             if hasattr(sleeper, "time"):
                 stack.enter_context(patch.object(sleeper, "time", module))

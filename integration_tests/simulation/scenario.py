@@ -130,6 +130,11 @@ class SyncPlan:
     stall: float = 0.0
     """Seconds for which the destination takes nothing in the middle; of a process only."""
 
+    @property
+    def changes_rows(self) -> bool:
+        """Whether rows change while it reads, and their records do not."""
+        return bool(self.edits.rows and self.edits.chance)
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -437,6 +442,9 @@ DOUBTFUL: tuple[FaultPlan, ...] = (
 )
 """Settings from the first request on; blips where the list was fine before."""
 
+NO_TOKENS = frozenset({"html_200", "xml_200", "invalid_json", "empty_body", "object", "null"})
+"""Kinds of responses to the first token request that mean a wrong setting: it is no Coupa."""
+
 ENDING: tuple[FaultPlan, ...] = (
     *(FaultPlan("status", status=code) for code in (204, 206)),
     FaultPlan("unordered"),
@@ -444,6 +452,11 @@ ENDING: tuple[FaultPlan, ...] = (
     FaultPlan("missing_id"),
 )
 """Each of these may end a stream's sync, but with an error."""
+
+GIVEN_UP = 60.0
+TIMED_OUT = 1_000.0
+"""Seconds after which a server, or else the connector, gives up a response. Only the simulated
+clock waits for them."""
 
 HEAVY = FaultPlan("status", status=504, body="html")
 POISONS: tuple[FaultPlan, ...] = (
@@ -453,6 +466,9 @@ POISONS: tuple[FaultPlan, ...] = (
     FaultPlan("invalid_json"),
     FaultPlan("drop"),
     FaultPlan("truncated"),
+    FaultPlan("status", status=403, body="html"),
+    FaultPlan("status", status=504, body="html", seconds=GIVEN_UP),
+    FaultPlan("status", status=504, body="html", seconds=TIMED_OUT),
 )
 DEAD: tuple[FaultPlan, ...] = (
     FaultPlan("status", status=500),
@@ -481,10 +497,14 @@ def _trouble(
         first = random.random()
         places = tuple(min(first + 0.002 * n, 1.0) for n in range(random.choice((20, 60, 200))))
         bearable = random.choice((1, 3, 10, 24))
-        return (), IllRecords(replace(HEAVY, resource=resource), places, bearable)
+        # drawn last: all else stays what it was
+        seconds = random.choice((0.0, 0.0, GIVEN_UP, TIMED_OUT))
+        return (), IllRecords(replace(HEAVY, resource=resource, seconds=seconds), places, bearable)
     if kind == ["poison"]:
         places = tuple(random.random() for _ in range(random.choice((1, 1, 2, 4))))
-        return (), IllRecords(replace(random.choice(POISONS), resource=resource), places)
+        fault = replace(random.choice(POISONS), resource=resource)
+        # failures of many records that take so long end a list, which the next sync continues
+        return (), IllRecords(fault, places[:2] if fault.seconds else places)
     return (), None
 
 
