@@ -264,6 +264,7 @@ class _Reading:
             covers=self._go_on(range_, after, is_over=is_over) if is_proved else None,
             left=self._division.left,
             load=fetched.load,
+            short_page=0 if self._lengths.go_on else None,
         )
 
     def _go_on(self, range_: IdRange, after: int, *, is_over: bool) -> tuple[int, int]:

@@ -16,8 +16,8 @@ class PageLengths:
         go_on: whether a page that was shorter than others was not the last.
 
     Args:
-        known: one less than the longest page that an earlier sync has seen; None where short pages
-            end nothing.
+        known: one less than the longest page that an earlier sync has seen; 0 where a shorter one
+            was not the last, and short pages end nothing for good; None where nothing is known.
         learns: whether what this sync has seen counts too: for many lists of one kind.
     """
 
@@ -47,7 +47,7 @@ class PageLengths:
 
     @property
     def short_page(self) -> int | None:
-        """What a later sync may rely on; None if nothing."""
-        if self.go_on:
-            return None
+        """What a later sync is to know, as `known`."""
+        if self.go_on or self._known == 0:
+            return 0
         return max(self._known or 0, self._longest - 1) or None

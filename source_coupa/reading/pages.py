@@ -98,7 +98,7 @@ class Page:
         found: the id of one that an earlier sync could not have, and that came now or is gone.
         starts_over: whether what came so far was not whole, and everything comes again.
         is_last: whether the pass is complete.
-        short_page: as in `Pass`, as it is known at the end.
+        short_page: as in `Pass`, as it is known at the end; before that, 0 from where it is.
         nulls_above: up to which id records without an update time have come; None on a page of
             others, and if they were not asked for.
         is_of_row_changes: whether the records come because of changes in their rows.

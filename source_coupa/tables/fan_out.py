@@ -96,6 +96,7 @@ class _Progress:
         self._has_nulls = bool(mark and mark.has_nulls)
         self._has_nulls = self._has_nulls or self.table.bookmark.nulls_above is not None
         self._nulls_sent = self.table.bookmark.nulls_above
+        self._short_page = self.table.bookmark.short_page
         self._pages = 0
 
     def wants(self, page: Page, record: JsonRecord, moment: datetime | None) -> bool:
@@ -169,6 +170,8 @@ class _Progress:
             self.missing.discard(page.found)
         if page.is_last:
             return self._final(page)
+        if page.short_page is not None:
+            self._short_page = page.short_page
         if page.covers is not None:
             self._sent.add(*page.covers)
             self._pages += 1
@@ -201,7 +204,10 @@ class _Progress:
             is_full_refresh=table.is_full_refresh,
         )
         bookmark = table.bookmark.but(
-            nulls_above=self._nulls_sent, missing=frozenset(self.missing), under_way=mark
+            nulls_above=self._nulls_sent,
+            short_page=self._short_page,
+            missing=frozenset(self.missing),
+            under_way=mark,
         )
         return self._written(bookmark)
 

@@ -131,7 +131,6 @@ class ListPlan:
         nulls = [b.nulls_above for b in bookmarks if b.nulls_above is not None]
         if any(b.nulls_above is None and b.highest_id is None for b in bookmarks):
             nulls = []
-        short_pages = {bookmark.short_page for bookmark in bookmarks}
         needs_times = any(table.needs_times for table in self.tables)
         return Pass(
             since=None if None in bounds else min(bound for bound in bounds if bound is not None),
@@ -141,11 +140,7 @@ class ListPlan:
             asks_for_nulls=not is_known,
             proves_filter=needs_times and not is_known,
             checks_times=needs_times,
-            short_page=(
-                min(length for length in short_pages if length is not None)
-                if None not in short_pages
-                else None
-            ),
+            short_page=_short_page({bookmark.short_page for bookmark in bookmarks}),
             missing=frozenset().union(*(bookmark.missing for bookmark in bookmarks)),
             row_changes=self._row_changes(),
         )
@@ -300,6 +295,14 @@ def _made_with(filter_: ListFilter, bookmark: Bookmark, stream: str) -> Bookmark
             "filter brought stay in the destination until you clear it."
         )
     return Bookmark(filter=filter_.text)
+
+
+def _short_page(known: Collection[int | None]) -> int | None:
+    """What the tables of a list know together of its pages, see `PageLengths`."""
+    lengths = [length for length in known if length is not None]
+    if 0 in lengths:
+        return 0
+    return min(lengths) if len(lengths) == len(known) else None
 
 
 def _usable(bookmark: Bookmark, is_full_refresh: bool) -> Bookmark:

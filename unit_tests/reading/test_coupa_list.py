@@ -895,3 +895,17 @@ def test_a_pass_began_with_the_first_of_its_requests_however_late_its_response_i
         began.append(page.began)
         second_came.set()
     assert {*began} == {NOW}
+
+
+def test_an_instance_that_hides_records_is_known_for_good() -> None:
+    """Updates of whole pages are no reason to believe short ones."""
+    source = of_ids(range(1, 301))
+    source.hidden = [*range(10, 30), *range(120, 145), *range(201, 240)]
+    first = Reader(source).pages()
+    assert 0 in [page.short_page for page in first[:-1]]
+    assert first[-1].short_page == 0
+    source.hidden = []
+    second = Reader(source).pages(Pass(short_page=first[-1].short_page))
+    source.hidden = range(10, 45)
+    third = Reader(source).ids(Pass(short_page=second[-1].short_page))
+    assert third == [*range(1, 10), *range(45, 301)]

@@ -47,7 +47,15 @@ def test_a_short_page_in_the_middle_ends_the_knowledge() -> None:
     lengths = PageLengths(49)
     noted(lengths, 50, 48, 50)
     assert not lengths.is_last(10, PAGE_SIZE)
-    assert lengths.short_page is None
+    assert lengths.short_page == 0
+
+
+def test_it_ends_for_good() -> None:
+    """A later sync may read nothing but whole pages."""
+    lengths = PageLengths(0)
+    noted(lengths, 50, 50, 20)
+    assert not lengths.is_last(10, PAGE_SIZE)
+    assert lengths.short_page == 0
 
 
 @pytest.mark.parametrize("seed", range(30))

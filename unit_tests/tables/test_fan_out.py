@@ -585,3 +585,10 @@ def test_a_pass_that_stops_behind_them_covers_nothing() -> None:
     (left,) = sync.states("invoices")
     assert done_of(left) == []
     assert left["updated_at"] == at(9)
+
+
+def test_a_stopped_pass_remembers_that_short_pages_end_nothing() -> None:
+    pages = [page_of(invoice(id_, at(1)), after=id_ - 1) for id_ in range(1, PAGES_PER_STATE + 2)]
+    pages[0].short_page = 0
+    sync = synced(planned(["invoices"]), *pages, error="Coupa is down.")
+    assert {found["short_page"] for found in sync.states("invoices")} == {0}

@@ -151,6 +151,20 @@ def test_a_list_that_has_shown_nulls_is_asked_for_them_whatever_ids_come() -> No
     assert (plan.wanted().nulls_above, plan.wanted().highest_id) == (50, None)
 
 
+@pytest.mark.parametrize(
+    ("lengths", "expected"), [((49, 19), 19), ((49, None), None), ((49, 0), 0), ((None, 0), 0)]
+)
+def test_the_tables_of_a_list_know_its_pages_together(
+    lengths: tuple[int | None, int | None], expected: int | None
+) -> None:
+    first, second = ({} if length is None else {"short_page": length} for length in lengths)
+    (plan,) = planned(
+        ["invoices", "invoice_lines"],
+        {"invoices": state(9, **first), "invoice_lines": child_state(9, **second)},
+    )
+    assert plan.wanted().short_page == expected
+
+
 def test_what_any_table_misses_is_asked_for() -> None:
     (plan,) = planned(
         ["invoices", "invoice_lines"],
