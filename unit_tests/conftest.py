@@ -26,7 +26,7 @@ from source_coupa.reading import division, id_ranges
 from source_coupa.transport import instance, scheduler
 from source_coupa.transport.clock import Clock
 
-FAST = ("reading", "tables", "transport", "oauth", "protocol", "records")
+FAST = ("reading", "tables", "transport")
 """Folders of tests that drive one room of the connector directly."""
 
 

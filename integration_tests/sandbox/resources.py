@@ -1,7 +1,8 @@
 """The resources the sandbox serves: every list that a row of the manifest reads.
 
 Paths and scopes are those of the manifest, and records follow the schemas. So the sandbox cannot
-show whether those are right: `unit_tests/test_evidence.py` compares them with what Coupa documents.
+show whether those are right: `unit_tests/conventions/test_evidence.py` compares them with what
+Coupa documents.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Nothing of what the connector decides is changed, only how long it takes:
   again;
 - a response may say how long it took, and moves that clock; beyond the connector's patience it
   counts as one that did not come;
-- the request budget is lifted (`unit_tests/test_budget.py` proves it);
+- the request budget is lifted (`unit_tests/connector/test_budget.py` proves it);
 - the manifest and the schemas are parsed once for all syncs of a process;
 - if asked for, lists of a few pages are divided as long ones are, states come each few pages, and
   the time of day is that of the scenario.

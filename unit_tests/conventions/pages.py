@@ -15,8 +15,8 @@ from jsonschema import Draft7Validator
 from integration_tests.reference import page
 from integration_tests.reference import tables as made_tables
 from integration_tests.reference.manifest import MANIFEST, ROOT, SCOPES, STREAMS
-from unit_tests.evidence import endpoints
-from unit_tests.sentences import GAP, all_sentences
+from unit_tests.conventions.evidence import endpoints
+from unit_tests.conventions.sentences import GAP, all_sentences
 
 from .rules import Check
 

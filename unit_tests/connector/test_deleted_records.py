@@ -32,8 +32,7 @@ from integration_tests.truth import (
 )
 from source_coupa.reading import known_ids, look_up, sweep
 from source_coupa.tables.columns import DELETED_AT
-
-from .conftest import Present
+from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-TABLES = Path(__file__).parent / "resource"
+TABLES = Path(__file__).resolve().parents[1] / "resource"
 
 
 @dataclass(frozen=True)

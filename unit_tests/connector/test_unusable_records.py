@@ -31,8 +31,7 @@ from integration_tests.truth import (
     ids,
     last_status,
 )
-
-from .conftest import Present
+from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from poetry.core.masonry import api as poetry_core
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_wheel_holds_what_the_connector_reads(

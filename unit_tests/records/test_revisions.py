@@ -19,9 +19,8 @@ from integration_tests.truth import (
     truth_of,
 )
 from source_coupa.records.revisions import flat_revision
-
-from .conventions.schemas import load
-from .test_schemas import SAMPLES, snake_case
+from unit_tests.conventions.schemas import load
+from unit_tests.conventions.test_schemas import SAMPLES, snake_case
 
 REVISION = {"revision-record": {"id": 30, "created-at": "2010-12-11T14:27:15-08:00"}, "id": 2143}
 

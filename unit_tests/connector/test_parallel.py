@@ -24,8 +24,7 @@ from source_coupa import SourceCoupa
 from source_coupa.reading.id_ranges import PAGE_SIZE
 from source_coupa.transport import instance
 from source_coupa.transport.backpressure import Backpressure
-
-from .conftest import Waits
+from unit_tests.conftest import Waits
 
 ROWS = 1_500
 USEFUL = 8

@@ -18,8 +18,7 @@ from integration_tests.truth import (
     messages_of,
     truth_of,
 )
-
-from .conftest import Present
+from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

@@ -27,8 +27,7 @@ from integration_tests.truth import (
     messages_of,
     truth,
 )
-
-from .conftest import Present, Waits
+from unit_tests.conftest import Present, Waits
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

@@ -10,8 +10,7 @@ import pytest
 from integration_tests.reference.manifest import STREAMS
 from source_coupa.reading.field_selection import selected_columns
 from source_coupa.records.references import add_ids, references_of
-
-from .conventions.schemas import load, types
+from unit_tests.conventions.schemas import load, types
 
 SUPPLIER = (("supplier", "supplier_id"),)
 

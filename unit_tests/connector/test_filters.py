@@ -33,7 +33,7 @@ from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 
-DOCS = Path(__file__).resolve().parents[1] / "docs/integrations/sources/coupa/filters.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs/integrations/sources/coupa/filters.md"
 
 ROWS = 130
 APPROVED = "status[in]=approved,voided"

@@ -48,7 +48,7 @@ from source_coupa.protocol import settings_file
 from unit_tests.conftest import Waits
 from unit_tests.conventions.pages import section
 from unit_tests.failing import ROWS, START_DATE, days_ago, small_sandbox
-from unit_tests.test_scope_gate import discovered, streams_of
+from unit_tests.oauth.test_scope_gate import discovered, streams_of
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

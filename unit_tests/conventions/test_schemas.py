@@ -12,8 +12,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from source_coupa.records.references import references_of
-
-from .conventions.schemas import (
+from unit_tests.conventions.schemas import (
     FLOAT_FIELDS,
     OBJECTS_WITH_PLURAL_NAMES,
     TIME,
@@ -23,7 +22,7 @@ from .conventions.schemas import (
     types,
 )
 
-SAMPLES = Path(__file__).parent / "resource" / "http" / "response"
+SAMPLES = Path(__file__).resolve().parents[1] / "resource" / "http" / "response"
 
 CUSTOM_FIELDS: Mapping[str, str] = {
     "custom_field_7": "numbered custom field of the instance that printed the users of doc 0015",

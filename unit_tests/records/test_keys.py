@@ -21,12 +21,11 @@ from integration_tests.reference.manifest import STREAMS
 from integration_tests.sandbox import HAND_MADE, Record, Sandbox, documented_records
 from integration_tests.truth import UNLIMITED, as_message, assert_whole, messages_of, with_ids
 from source_coupa.records.keys import with_underscores
-
-from .conftest import Present
+from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 
-RESPONSES = Path(__file__).parent / "resource" / "http" / "response"
+RESPONSES = Path(__file__).resolve().parents[1] / "resource" / "http" / "response"
 START = "2026-11-01T00:00:00Z"
 
 

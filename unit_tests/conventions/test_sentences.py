@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from .conventions.pages import Pages, check_troubleshooting
-from .sentences import all_sentences, python_sentences
+from unit_tests.conventions.pages import Pages, check_troubleshooting
+from unit_tests.conventions.sentences import all_sentences, python_sentences
 
 
 def test_message_without_a_row_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:

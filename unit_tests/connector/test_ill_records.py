@@ -26,9 +26,8 @@ from integration_tests.truth import (
     messages_of,
 )
 from source_coupa.tables import fan_out
-
-from .conftest import Present
-from .failing import failures, traces
+from unit_tests.conftest import Present
+from unit_tests.failing import failures, traces
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

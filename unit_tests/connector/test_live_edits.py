@@ -16,8 +16,7 @@ from airbyte_cdk.models import SyncMode
 from integration_tests.harness import records_by_stream, run_read
 from integration_tests.sandbox import Dialect, LiveEdits, Sandbox
 from integration_tests.truth import UNLIMITED, ids, messages_of
-
-from .conftest import Present
+from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

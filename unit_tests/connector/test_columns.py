@@ -34,12 +34,11 @@ from integration_tests.truth import (
     truth,
 )
 from source_coupa.reading.field_selection import MOST_PROOFS
-
-from .conftest import Present
+from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 
-SCHEMAS = Path(__file__).resolve().parents[1] / "source_coupa" / "schemas"
+SCHEMAS = Path(__file__).resolve().parents[2] / "source_coupa" / "schemas"
 START = "2026-06-01T00:00:00Z"
 
 TEN = (

@@ -23,9 +23,8 @@ from integration_tests.sandbox import (
     documented_records,
 )
 from integration_tests.truth import UNLIMITED, in_order, truth_of
-
-from .conftest import Present
-from .conventions.schemas import load, nodes, types
+from unit_tests.conftest import Present
+from unit_tests.conventions.schemas import load, nodes, types
 
 ROWS = 64
 """Of each list: as many as the sandbox has bodies of 1,000 to 8,000 bytes, so that each comes."""

@@ -22,12 +22,11 @@ from integration_tests.harness import final_states, records_by_stream, run_read
 from integration_tests.sandbox import Record, RequestRecord, Sandbox, interesting_dialects
 from integration_tests.truth import COMPLETE, UNLIMITED, instant, last_status, messages_of, truth_of
 from source_coupa.reading.field_selection import MOST_PROOFS
-
-from .conftest import Present
+from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 
-DOCS = Path(__file__).resolve().parents[1] / "docs" / "integrations" / "sources" / "coupa.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "integrations" / "sources" / "coupa.md"
 
 INVOICE_TABLES = ("invoice_lines", "invoice_line_allocations", "invoice_charges")
 

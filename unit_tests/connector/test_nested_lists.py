@@ -20,8 +20,7 @@ from integration_tests.sandbox import (
     interesting_dialects,
 )
 from integration_tests.truth import COMPLETE, UNLIMITED, last_status, messages_of, truth_of
-
-from .conftest import Waits
+from unit_tests.conftest import Waits
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

@@ -14,10 +14,9 @@ from jsonschema import Draft7Validator
 from integration_tests.reference.manifest import STREAMS, StreamRow
 from integration_tests.sandbox import HAND_MADE, documented_records
 from source_coupa.tables.rows import Rows
-
-from .conventions.schemas import load, types
-from .evidence import Field, endpoints, fields
-from .test_schemas import snake_case
+from unit_tests.conventions.evidence import Field, endpoints, fields
+from unit_tests.conventions.schemas import load, types
+from unit_tests.conventions.test_schemas import snake_case
 
 LISTED = {endpoint.object for path, endpoint in endpoints().items() if "/:" not in path}
 """Objects that have a list of their own: a record only refers to them. All others are parts of it.

@@ -20,7 +20,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 COMMANDS = sorted(path.name for path in (ROOT / "bin").iterdir() if not path.name.startswith("_"))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -34,9 +34,8 @@ from integration_tests.truth import (
     messages_of,
     truth,
 )
-
-from .conftest import Present, Waits
-from .failing import traces
+from unit_tests.conftest import Present, Waits
+from unit_tests.failing import traces
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

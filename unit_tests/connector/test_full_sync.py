@@ -21,8 +21,7 @@ from integration_tests.harness import (
 )
 from integration_tests.sandbox import Record, Sandbox
 from integration_tests.truth import UNLIMITED, assert_whole, ids, instant, truth
-
-from .conftest import Present
+from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

@@ -33,9 +33,8 @@ from integration_tests.truth import (
     messages_of,
     truth,
 )
-
-from .conftest import Present
-from .failing import traces
+from unit_tests.conftest import Present
+from unit_tests.failing import traces
 
 pytestmark = pytest.mark.usefixtures("no_budget", "waits")
 

@@ -11,8 +11,7 @@ from integration_tests.harness import final_states, records_by_stream, run_read
 from integration_tests.sandbox import Fault, Sandbox
 from integration_tests.truth import COMPLETE, UNLIMITED, last_status, messages_of
 from source_coupa.tables.columns import DELETED_AT
-
-from .conftest import Present
+from unit_tests.conftest import Present
 
 pytestmark = pytest.mark.usefixtures("no_budget")
 

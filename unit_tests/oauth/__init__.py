@@ -1,0 +1,1 @@
+"""Tokens, scopes and signing in."""
