@@ -170,6 +170,11 @@ class Scenario:
     """Days after which deleted records are looked for; 0 for never."""
 
     @property
+    def refuses_queries(self) -> bool:
+        """Whether this instance takes no `order_by`, or no filter on update times."""
+        return "refused" in (self.dialect.get("order_by_id"), self.dialect.get("updated_at_filter"))
+
+    @property
     def may_fail_for_good(self) -> bool:
         """Whether this instance cannot be read at all, which has to be said."""
         dialect = self.dialect
