@@ -305,8 +305,8 @@ class Destination:
                 ),
                 default=0,
             )
-            # rows that change alone may look like a form in which only single columns come
-            if not (self._scenario.may_start_over or plan.changes_rows):
+            resource = STREAMS[stream].resource
+            if not (self._scenario.may_start_over or plan.may_start_over(resource)):
                 self._look_at_repeats(stream, taking, since)
         return takings
 
