@@ -295,14 +295,18 @@ class Destination:
                     self._take_complete(stream, takings[stream])
         for stream, taking in takings.items():
             self.repeated += len(taking.repeated)
-            # rows that have changed are looked for since the earliest bound of the list's tables
+            # rows that have changed are looked for since the earliest bound of the list's tables;
+            # one that is new to its list has none
             since = min(
-                other.bound or 0
-                for name, other in takings.items()
-                if STREAMS[name].list_ == STREAMS[stream].list_
+                (
+                    other.bound
+                    for name, other in takings.items()
+                    if STREAMS[name].list_ == STREAMS[stream].list_ and other.bound is not None
+                ),
+                default=0,
             )
-            # rows that change alone may look like a form in which only single columns come
-            if not (self._scenario.may_start_over or plan.changes_rows):
+            resource = STREAMS[stream].resource
+            if not (self._scenario.may_start_over or plan.may_start_over(resource)):
                 self._look_at_repeats(stream, taking, since)
         return takings
 

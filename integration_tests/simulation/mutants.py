@@ -19,7 +19,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from integration_tests.harness import RESOURCE_OF
 from source_coupa.config import CoupaConfig
-from source_coupa.reading import coupa_list, queries, responses, sweep
+from source_coupa.reading import coupa_list, ill_pages, queries, responses, sweep
 from source_coupa.reading.bookmark import Bookmark, IdSet
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.field_selection import FieldSelection
@@ -39,7 +39,7 @@ from source_coupa.tables.rows import Rows
 from source_coupa.transport.circuit_breaker import CircuitBreaker
 from source_coupa.transport.connection import HttpConnection, RequestFailedError
 
-from .scenario import Scenario
+from .scenario import GIVEN_UP, Scenario
 from .streams import STREAMS
 
 
@@ -103,11 +103,13 @@ def _has_faults(scenario: Scenario, *kinds: str) -> bool:
     )
 
 
-def _has_ill(scenario: Scenario, *, heavy: bool) -> bool:
-    """Whether records are heavy, or cannot be read, in a whole sync of their list."""
+def _has_ill(scenario: Scenario, *, heavy: bool, slow: bool = False) -> bool:
+    """Whether records are heavy, or cannot be read, in a whole sync of their list; `slow` wants
+    those that fail slowly."""
     return not scenario.may_fail_for_good and any(
         sync.ill is not None
         and bool(sync.ill.bearable) == heavy
+        and bool(sync.ill.fault.seconds) >= slow
         and (not heavy or len(sync.ill.places) > 20)
         and sync.stop is None
         and any(STREAMS[name].resource == sync.ill.fault.resource for name in sync.streams)
@@ -285,7 +287,7 @@ def _passed_over_in_silence(self: IdRange, id_: int) -> None:
     self.after = id_ + PAGE_SIZE
 
 
-def _given_up(self: Any, look: Any) -> None:
+def _given_up(self: Any, look: Any, *_: Any) -> None:
     raise look.error
 
 
@@ -470,6 +472,21 @@ MUTANTS: Mapping[str, Mutant] = {
         "a record that can be read arrives",
         _changing(IllPages, "_look_behind", _given_up),
         lambda s: _some(s) and _has_ill(s, heavy=False) and "fields" not in s.dialect,
+    ),
+    "a bad record whose id does not come alone": Mutant(
+        "a record that can be read arrives, wherever Coupa refuses to send ids alone",
+        _changing(IllPages, "_on_failure_between", _given_up),
+        lambda s: (
+            _some(s)
+            and _has_ill(s, heavy=False)
+            and "fields" in s.dialect
+            and "hidden_every" not in s.dialect
+        ),
+    ),
+    "no patience with slow records": Mutant(
+        "a record that fails slowly ends no list",
+        _changing(ill_pages, "MOST_LOST", GIVEN_UP),
+        lambda s: _some(s) and _has_ill(s, heavy=False, slow=True),
     ),
     "neighbours of a bad record": Mutant(
         "only the record that cannot be read is passed over",

@@ -130,10 +130,12 @@ class SyncPlan:
     stall: float = 0.0
     """Seconds for which the destination takes nothing in the middle; of a process only."""
 
-    @property
-    def changes_rows(self) -> bool:
-        """Whether rows change while it reads, and their records do not."""
-        return bool(self.edits.rows and self.edits.chance)
+    def may_start_over(self, resource: str) -> bool:
+        """Whether a list may be read again from its start: where rows change and their records do
+        not, as if single columns came in another form, or where a query is refused for once."""
+        faults = self.faults if self.ill is None else (*self.faults, self.ill.fault)
+        is_refused = any(f.status == 400 and f.resource in (None, resource) for f in faults)
+        return is_refused or bool(self.edits.rows and self.edits.chance)
 
 
 @dataclass(frozen=True)
