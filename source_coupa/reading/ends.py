@@ -113,7 +113,9 @@ class EndProof:
             fetched.load.release()
             if not fetched.records:
                 return self._reader.end(range_)
-            self._look_behind(range_, offset)
+            # a page holds so many at least
+            step = max(self._lengths.longest, len(fetched.records))
+            self._look_behind(range_, offset, step)
             return ()
 
         def on_failure(question: Question, failure: Exception) -> Iterable[Page]:
@@ -124,16 +126,16 @@ class EndProof:
         descending = self._queries.order(descending=True)
         self._ask_for_ids(range_, descending, on_answer, on_failure)
 
-    def _look_behind(self, range_: IdRange, offset: int) -> None:
+    def _look_behind(self, range_: IdRange, offset: int, step: int) -> None:
         """Asks for what follows so many hidden records: none at first, for the empty page may have
-        been a blip, or a record is new."""
+        been a blip, or a record is new. If nothing comes, `step` more are hidden."""
 
         def on_answer(fetched: Fetched) -> Iterable[Page]:
             page = self._taken(range_, fetched)
             if not page:
                 if offset >= MOST_HIDDEN:
                     raise errors.hidden(self._resource, range_.after)
-                self.look_above(range_, offset + PAGE_SIZE)
+                self.look_above(range_, offset + step)
                 return ()
             if page[0]["id"] > range_.until:
                 return self._reader.end(range_)

@@ -14,6 +14,7 @@ class PageLengths:
 
     Attributes:
         go_on: whether a page that was shorter than others was not the last.
+        longest: records of the longest page.
 
     Args:
         known: one less than the longest page that an earlier sync has seen; 0 where a shorter one
@@ -24,7 +25,7 @@ class PageLengths:
     def __init__(self, known: int | None, *, learns: bool = False) -> None:
         self._known = known
         self._learns = learns
-        self._longest = 0
+        self.longest = 0
         self.go_on = False
 
     def is_last(self, length: int, size: int) -> bool:
@@ -40,14 +41,14 @@ class PageLengths:
     def note(self, range_: IdRange, length: int, size: int) -> None:
         """Takes note of a page and of the one before it in the same range."""
         before = range_.last_length
-        if before and length and before < min(range_.last_size, self._longest):
+        if before and length and before < min(range_.last_size, self.longest):
             self.go_on = True
         range_.last_length, range_.last_size = length, size
-        self._longest = max(self._longest, length)
+        self.longest = max(self.longest, length)
 
     @property
     def short_page(self) -> int | None:
         """What a later sync is to know, as `known`."""
         if self.go_on or self._known == 0:
             return 0
-        return max(self._known or 0, self._longest - 1) or None
+        return max(self._known or 0, self.longest - 1) or None

@@ -143,6 +143,15 @@ def test_whole_pages_that_are_hidden_end_no_list(useful: int, first: int, count:
     assert sorted(Reader(source, useful=useful).ids()) == shown
 
 
+@pytest.mark.parametrize("first", [1, 41, 241])
+def test_whole_pages_that_are_hidden_may_be_small_ones(first: int) -> None:
+    source = of_ids(range(1, 301))
+    source.cap = 20
+    source.hidden = range(first, first + 20)
+    shown = sorted(source.records.keys() - {*source.hidden})
+    assert Reader(source).ids() == shown
+
+
 def test_hidden_pages_end_no_list_whose_last_record_is_hidden_too() -> None:
     source = of_ids(range(1, 601))
     source.hidden = [*range(480, 560), 600]
