@@ -10,10 +10,11 @@ class PageLengths:
 
     An instance may serve fewer records than are asked for, or hide some after it has counted them.
     So a list ends at an empty page, or at one that is at most half as long as others of this list,
-    where an earlier sync has seen these, and none that was shorter than them and not the last.
+    where an earlier sync has seen these, and none that was shorter than it could be and not the
+    last.
 
     Attributes:
-        go_on: whether a page that was shorter than others was not the last.
+        go_on: whether a page that was shorter than it could be was not the last.
         longest: records of the longest page.
 
     Args:
@@ -41,7 +42,7 @@ class PageLengths:
     def note(self, range_: IdRange, length: int, size: int) -> None:
         """Takes note of a page and of the one before it in the same range."""
         before = range_.last_length
-        if before and length and before < min(range_.last_size, self.longest):
+        if before and length and before < range_.last_size:
             self.go_on = True
         range_.last_length, range_.last_size = length, size
         self.longest = max(self.longest, length)
