@@ -206,7 +206,7 @@ class _Reading:
             range_.size = min(range_.size, fitting)
         size = range_.size
         query = self._queries.page(range_, size)
-        variant = (self._capabilities.takes_order_by, self._queries.is_filtered)
+        variant = (self._queries.takes_order_by, self._queries.is_filtered)
         return Question(
             query=query,
             on_answer=partial(self._on_page, range_, size, query),
@@ -227,6 +227,8 @@ class _Reading:
                 self._ends.note(page)
         if range_.is_of_all and not self._has_pages:
             self._has_pages = True
+            if not self._queries.takes_order_by:
+                self._capabilities.takes_order_by = False
             for waiting in self._waiting:
                 self.read(waiting)
         if not page and size < PAGE_SIZE:
@@ -377,15 +379,15 @@ class _Reading:
         """Asks without `order_by`, without the filter, without both, until Coupa takes it; False
         if it takes none of these."""
         is_filtered = self._queries.is_filtered
-        if variant == (self._capabilities.takes_order_by, is_filtered):
+        if variant == (self._queries.takes_order_by, is_filtered):
             self._refused.append(variant)
             first = self._refused[0]
             others = [(False, first[1]), (first[0], False), (False, False)]
             left = [other for other in others if other not in self._refused]
             if not left:
-                self._capabilities.takes_order_by, self._queries.is_filtered = first
+                self._queries.takes_order_by, self._queries.is_filtered = first
                 return False
-            self._capabilities.takes_order_by, self._queries.is_filtered = left[0]
+            self._queries.takes_order_by, self._queries.is_filtered = left[0]
             if not self._queries.is_filtered and is_filtered:
                 self._filter.is_wanted = False
                 logger.info(
@@ -443,7 +445,7 @@ class _Reading:
 
     def _may_be_the_order(self, variant: tuple[bool, bool]) -> bool:
         """Whether it may be the order that Coupa refuses, which the pages show."""
-        takes_order_by = self._capabilities.takes_order_by
+        takes_order_by = self._queries.takes_order_by
         is_untried = takes_order_by and not self._has_pages and self._wanted.done.gaps()
         return variant[0] and bool(is_untried or not takes_order_by)
 
@@ -462,6 +464,10 @@ class _Reading:
             "the whole list and comparing here."
         )
         self._queries.is_filtered = False
+        if not self._has_pages:
+            # what was refused so far may have been the filter
+            self._queries.takes_order_by = self._capabilities.takes_order_by
+            self._refused.clear()
         return self._start_over()
 
     # --- Records with changed rows ---
@@ -487,7 +493,7 @@ class _Reading:
         assert self._watch is not None
         range_.failures += 1
         if self._may_be_the_order(variant):
-            if self._capabilities.takes_order_by:
+            if self._queries.takes_order_by:
                 self._waiting.append(range_)
             else:
                 self.read(range_)

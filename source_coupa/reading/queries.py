@@ -28,6 +28,8 @@ class Queries:
 
     Attributes:
         is_filtered: whether records are asked for by their update times.
+        takes_order_by: whether they are asked for in order of id; what a list that is refused tries
+            is its own, until a page comes.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class Queries:
         self._is_shaped = is_shaped
         self._watch = watch
         self.is_filtered = wanted.since is not None
+        self.takes_order_by = capabilities.takes_order_by
 
     def order(self, *, descending: bool = False) -> dict[str, str]:
         """By id; nothing where Coupa refuses `order_by`."""
-        if not self._capabilities.takes_order_by:
+        if not self.takes_order_by:
             return {}
         return {"order_by": "id", "dir": "desc" if descending else "asc"}
 

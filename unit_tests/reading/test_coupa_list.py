@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -918,3 +919,23 @@ def test_an_instance_that_hides_records_is_known_for_good() -> None:
     source.hidden = range(10, 45)
     third = Reader(source).ids(Pass(short_page=second[-1].short_page))
     assert third == [*range(1, 10), *range(45, 301)]
+
+
+def test_order_by_is_asked_for_where_it_was_the_filter_that_is_refused() -> None:
+    """Also where that shows while a page is asked for without `order_by`."""
+    nulls_refused = threading.Event()
+
+    class Slow(FakeList):
+        def get(self, query, load, *, records):  # type: ignore[no-untyped-def]
+            if "order_by" not in query and "updated_at[blank]" in query:
+                nulls_refused.set()
+            elif "order_by" not in query and "updated_at[gt_or_eq]" in query:
+                nulls_refused.wait(10)
+                time.sleep(0.1)
+            return super().get(query, load, records=records)
+
+    source = Slow({id_: record(id_, "2026-02-01T00:00:00Z") for id_ in range(1, 301)})
+    source.refuses = ["updated_at"]
+    source.default_order = lambda row: row["id"] % 7
+    reader = Reader(source, useful=2)
+    assert {*reader.ids(Pass(since=SINCE, asks_for_nulls=True))} == {*range(1, 301)}
