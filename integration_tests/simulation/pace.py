@@ -83,18 +83,22 @@ class QuickClock(Clock):
         """See `Clock`."""
 
         def call() -> None:
-            self.skip(seconds)
+            self._skip(seconds)
             function()
 
         super().call_later(seconds / _SHORTER, call)
 
     def sleep(self, seconds: float) -> None:
         """Waits, as `time.sleep` does."""
-        self.skip(seconds)
+        self._skip(seconds)
         time.sleep(seconds / _SHORTER)
 
-    def skip(self, seconds: float) -> None:
-        """Runs on as if so much time had passed."""
+    def run_to(self, moment: float) -> None:
+        """Runs on to a moment at least."""
+        with self._lock:
+            self._skipped += max(moment - self.monotonic(), 0.0)
+
+    def _skip(self, seconds: float) -> None:
         with self._lock:
             self._skipped += seconds
 
@@ -108,11 +112,11 @@ _exchange = session.exchange
 def _slow_exchange(
     *sent: Any, host: str, timeout: tuple[float, float], **named: Any
 ) -> requests.Response:
-    """Lets a response take as long as it says."""
+    """Lets a response take as long as it says; those that wait at once do so together."""
+    began = _CLOCK.monotonic()
     response = _exchange(*sent, host=host, timeout=timeout, **named)
     seconds, longest = float(response.headers.get(SECONDS, 0)), timeout[1]
-    if seconds:
-        _CLOCK.skip(min(seconds, longest))
+    _CLOCK.run_to(began + min(seconds, longest))
     if seconds > longest:
         raise errors.unreachable(host, requests.ReadTimeout())
     return response

@@ -19,7 +19,7 @@ logger = logging.getLogger("airbyte")
 TICK = timedelta(seconds=1)
 """Coupa prints times to the second; a rounded one may lie this far before its bound."""
 
-MOST_PROOFS = 5
+MOST_PROOFS = 20
 """Attempts to prove the filter on records that are edited meanwhile."""
 
 _EARLIEST = datetime(1900, 1, 1, tzinfo=timezone.utc)

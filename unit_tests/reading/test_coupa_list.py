@@ -457,7 +457,7 @@ def test_such_a_record_is_looked_for_only_where_an_id_is_missing(
 
 def test_a_record_that_is_edited_before_its_proof_ends_no_list() -> None:
     source = of_ids(range(1, 10))
-    edits = iter(range(1, 4))
+    edits = iter(range(1, 10))
 
     def before(query: Query) -> None:
         if "updated_at[lt]" in query and (second := next(edits, None)):
