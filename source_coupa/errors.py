@@ -480,12 +480,8 @@ def wait_too_long(seconds: float) -> AirbyteTracedException:
     )
 
 
-def is_unavailable(response: requests.Response) -> bool:
-    """Whether a response means that Coupa serves nobody for the time being."""
-    return response.status_code == 408 or response.status_code >= 500
-
-
 def unavailable(host: str, status: int) -> AirbyteTracedException:
+    """For responses that mean that Coupa serves nobody for the time being."""
     return transient_error(
         f"{host} is not available right now (HTTP {status}), perhaps for maintenance: try again "
         "later.",
@@ -510,7 +506,7 @@ def refusal(host: str, response: requests.Response) -> AirbyteTracedException | 
         return redirected(host, response)
     if status == 429:
         return rate_limited(host)
-    if is_unavailable(response):
+    if status == 408 or status >= 500:
         return unavailable(host, status)
     return None
 

@@ -60,8 +60,8 @@ class StreamRow:
     def can_be_swept(self) -> bool:
         """Whether its ids say which records are gone: it has the records of a list, as changes
         bring them."""
-        is_main = self.rows is None and self.nested is None and not self.shape
-        return is_main and self.cursor_field is not None and self.key == ("id",)
+        has_records = self.is_main and not self.shape
+        return has_records and self.cursor_field is not None and self.key == ("id",)
 
     def is_open_to(self, held: set[str]) -> bool:
         """Whether a client that holds these scopes may read the stream."""
@@ -163,8 +163,7 @@ def _row(stream: Mapping[str, Any], definitions: Mapping[str, Any]) -> StreamRow
     parameters = stream["$parameters"]
     definition = _with_its_bases(stream, definitions)
     key = definition["primary_key"]
-    cursor = definition.get("incremental_sync")
-    cursor = cursor and _with_its_bases(cursor, definitions)
+    cursor = _with_its_bases(definition.get("incremental_sync") or {}, definitions)
     parent = parameters.get("parent")
     return StreamRow(
         name=parameters["name"],
@@ -180,9 +179,7 @@ def _row(stream: Mapping[str, Any], definitions: Mapping[str, Any]) -> StreamRow
             if cursor
             else None
         ),
-        lookback_hours=cursor.get("$parameters", {}).get("least_lookback_hours", 0)
-        if cursor
-        else 0,
+        lookback_hours=cursor.get("$parameters", {}).get("least_lookback_hours", 0),
         schema_file=parameters.get("schema_file", parameters["name"]),
         shape=parameters.get("shape", ""),
     )

@@ -23,8 +23,6 @@ from source_coupa.streams import StreamRow
 from source_coupa.tables.columns import ADDITIONAL_FIELDS, DELETED_AT, Columns
 from source_coupa.tables.rows import Rows
 
-logger = logging.getLogger("airbyte")
-
 EARLY = timedelta(hours=2)
 """How much earlier than so many days after the last one a sweep may begin: syncs do not begin at
 the same second each day."""
