@@ -10,6 +10,9 @@ from source_coupa.config import AdditionalList, StreamFilter
 from source_coupa.errors import config_error
 from source_coupa.query_filter import ListFilter
 
+NO_CURSOR = "no_cursor"
+"""Takes the place of a cursor field in states of streams that have none."""
+
 ADDITIONAL_SCHEMA = "additional_list"
 """The schema of lists that the settings name; `discover` adds what it sees."""
 
@@ -50,6 +53,11 @@ class StreamRow:
     def is_main(self) -> bool:
         """Whether its rows are the records of its list."""
         return self.rows is None and self.nested is None
+
+    @property
+    def state_field(self) -> str:
+        """Its cursor field as it is named in its state."""
+        return self.cursor_field or NO_CURSOR
 
     @property
     def needs(self) -> tuple[tuple[str, ...], ...]:

@@ -51,10 +51,8 @@ class Queries:
         self.is_filtered = wanted.since is not None
 
     def order(self, *, descending: bool = False) -> dict[str, str]:
-        """By id; nothing where Coupa refuses `order_by`."""
-        if not self._capabilities.takes_order_by:
-            return {}
-        return {"order_by": "id", "dir": "desc" if descending else "asc"}
+        """See `Capabilities.order`."""
+        return self._capabilities.order(descending=descending)
 
     def id_alone(self) -> Mapping[str, str]:
         """Leaves out all but the id, where Coupa takes `fields`."""

@@ -31,9 +31,6 @@ FIRST_YEAR = 1900
 """A time before it bounds nothing: some software writes the year 1 where it knows no time, and
 there is no hour before that."""
 
-NO_CURSOR = "no_cursor"
-"""Takes the place of a cursor field in states of streams that have none."""
-
 logger = logging.getLogger("airbyte")
 
 
@@ -71,11 +68,6 @@ class Table:
     def name(self) -> str:
         """Of the stream."""
         return self.stream.name
-
-    @property
-    def cursor_field(self) -> str:
-        """As it is named in its state."""
-        return self.stream.cursor_field or NO_CURSOR
 
     @property
     def reads_all(self) -> bool:

@@ -18,3 +18,9 @@ class Capabilities:
 
     takes_order_by: bool = True
     selects_fields: bool = True
+
+    def order(self, *, descending: bool = False) -> dict[str, str]:
+        """The query parameters for an order by id; none where it refuses `order_by`."""
+        if not self.takes_order_by:
+            return {}
+        return {"order_by": "id", "dir": "desc" if descending else "asc"}
