@@ -10,6 +10,9 @@ from source_coupa.config import AdditionalList, StreamFilter
 from source_coupa.errors import config_error
 from source_coupa.query_filter import ListFilter
 
+NO_CURSOR = "no_cursor"
+"""Takes the place of a cursor field in states of streams that have none."""
+
 ADDITIONAL_SCHEMA = "additional_list"
 """The schema of lists that the settings name; `discover` adds what it sees."""
 
@@ -52,6 +55,11 @@ class StreamRow:
         return self.rows is None and self.nested is None
 
     @property
+    def state_field(self) -> str:
+        """Its cursor field as it is named in its state."""
+        return self.cursor_field or NO_CURSOR
+
+    @property
     def needs(self) -> tuple[tuple[str, ...], ...]:
         """One scope of each of these is needed."""
         return (self.scopes, self.parent_scopes) if self.parent_scopes else (self.scopes,)
@@ -60,8 +68,8 @@ class StreamRow:
     def can_be_swept(self) -> bool:
         """Whether its ids say which records are gone: it has the records of a list, as changes
         bring them."""
-        is_main = self.rows is None and self.nested is None and not self.shape
-        return is_main and self.cursor_field is not None and self.key == ("id",)
+        has_records = self.is_main and not self.shape
+        return has_records and self.cursor_field is not None and self.key == ("id",)
 
     def is_open_to(self, held: set[str]) -> bool:
         """Whether a client that holds these scopes may read the stream."""
@@ -163,8 +171,7 @@ def _row(stream: Mapping[str, Any], definitions: Mapping[str, Any]) -> StreamRow
     parameters = stream["$parameters"]
     definition = _with_its_bases(stream, definitions)
     key = definition["primary_key"]
-    cursor = definition.get("incremental_sync")
-    cursor = cursor and _with_its_bases(cursor, definitions)
+    cursor = _with_its_bases(definition.get("incremental_sync") or {}, definitions)
     parent = parameters.get("parent")
     return StreamRow(
         name=parameters["name"],
@@ -180,9 +187,7 @@ def _row(stream: Mapping[str, Any], definitions: Mapping[str, Any]) -> StreamRow
             if cursor
             else None
         ),
-        lookback_hours=cursor.get("$parameters", {}).get("least_lookback_hours", 0)
-        if cursor
-        else 0,
+        lookback_hours=cursor.get("$parameters", {}).get("least_lookback_hours", 0),
         schema_file=parameters.get("schema_file", parameters["name"]),
         shape=parameters.get("shape", ""),
     )

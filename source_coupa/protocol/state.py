@@ -72,17 +72,13 @@ def bookmarks(
 
 
 def _bookmark(state: Mapping[str, Any], stream: StreamRow) -> Bookmark:
-    cursor_field = stream.cursor_field
     if "state_type" in state:
         # a form of the CDK with the ranges that were read
         slices = [(instant(part["start"]), part["end"]) for part in state["slices"]]
-        return Bookmark(updated_at=_text(min(slices)[1]))
-    return Bookmark.from_state(state, cursor_field or "no_cursor")
-
-
-def _text(value: object) -> str:
-    instant(value)
-    return str(value)
+        updated_at = min(slices)[1]
+        instant(updated_at)
+        return Bookmark(updated_at=updated_at)
+    return Bookmark.from_state(state, stream.state_field)
 
 
 def _by_stream(states: Sequence[AirbyteStateMessage]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -57,7 +57,6 @@ class FieldSelection:
     ) -> None:
         self._names = list(dict.fromkeys(names))
         self._nested = set(nested)
-        self._paths = set(paths)
         self._declared = declared
         self._unproved = {*self._names, *paths}
         self._seen: set[str] = set()

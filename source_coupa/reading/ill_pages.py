@@ -271,6 +271,12 @@ class IllPages:
         return ()
 
 
+def fails_alone(question: Question, failure: Exception) -> bool:
+    """Whether what is asked for is at fault, and not the list, which is known to be up."""
+    is_page = isinstance(failure, RequestFailedError) and failure.is_page
+    return is_page and question.failures + 1 >= ENOUGH_ALONE
+
+
 @dataclass(eq=False)
 class _Look:
     """While it is found out what is ill.

@@ -8,11 +8,11 @@ from itertools import islice
 
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.id_ranges import PAGE_SIZE
-from source_coupa.reading.ill_pages import ENOUGH_ALONE
+from source_coupa.reading.ill_pages import fails_alone
 from source_coupa.reading.pages import Page
+from source_coupa.reading.queries import above
 from source_coupa.reading.requests import IDS_ALONE, Fetched, Question, Requests
 from source_coupa.reading.responses import QueryRefusedError, checked
-from source_coupa.transport.connection import RequestFailedError
 
 AT_ONCE = 20
 """Groups of ids that are under way."""
@@ -58,8 +58,8 @@ class LookUp:
     @property
     def _query(self) -> Mapping[str, str]:
         capabilities = self._instance.capabilities
-        order = {"order_by": "id", "dir": "asc"} if capabilities.takes_order_by else {}
-        return {**order, **(IDS_ALONE if self._ids_only and capabilities.selects_fields else {})}
+        id_alone = IDS_ALONE if self._ids_only and capabilities.selects_fields else {}
+        return {**capabilities.order(), **id_alone}
 
     def pages(self, ids: Iterable[int]) -> Iterator[Page]:
         """The records with these ids, some at a time. Ends when it is closed.
@@ -84,7 +84,7 @@ class LookUp:
         query = {
             **self._query,
             "id[in]": ",".join(map(str, (*there[:1], *group, *there[-1:]))),
-            **({"id[gt]": str(after)} if after else {}),
+            **above(after),
             "limit": str(PAGE_SIZE),
         }
         self._requests.ask(
@@ -117,7 +117,7 @@ class LookUp:
     ) -> Iterable[Page]:
         if isinstance(failure, QueryRefusedError):
             self._takes_groups = False
-        elif not _is_ill(question, failure):
+        elif not fails_alone(question, failure):
             return self._requests.retry(question, failure)
         return self._ask_singly(group)
 
@@ -134,7 +134,7 @@ class LookUp:
         return ()
 
     def _on_not_one(self, id_: int, question: Question, failure: Exception) -> Iterable[Page]:
-        if not _is_ill(question, failure):
+        if not fails_alone(question, failure):
             return self._requests.retry(question, failure)
         self.unclear.add(id_)
         return ()
@@ -144,9 +144,3 @@ class LookUp:
         if fetched.is_not_found or (fetched.records and not records):
             self.unclear.add(id_)
         return [Page(records=records, load=fetched.load)]
-
-
-def _is_ill(question: Question, failure: Exception) -> bool:
-    """Whether records are at fault, and not the list, which has just been read."""
-    is_page = isinstance(failure, RequestFailedError) and failure.is_page
-    return is_page and question.failures + 1 >= ENOUGH_ALONE

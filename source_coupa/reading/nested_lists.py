@@ -16,13 +16,15 @@ from source_coupa import errors
 from source_coupa.reading.bookmark import IdSet
 from source_coupa.reading.coupa_list import CoupaList
 from source_coupa.reading.id_ranges import PAGE_SIZE, IdRange
-from source_coupa.reading.ill_pages import ENOUGH_ALONE, MOST_MISSING, SOON
+from source_coupa.reading.ill_pages import ENOUGH_ALONE, MOST_MISSING, SOON, fails_alone
 from source_coupa.reading.inside_parents import Difference, InsideParents
 from source_coupa.reading.page_lengths import PageLengths
 from source_coupa.reading.pages import Page, Pass
+from source_coupa.reading.queries import above
 from source_coupa.reading.requests import IDS_ALONE, Fetched, Question, Requests
 from source_coupa.reading.responses import QueryRefusedError, as_ill, checked
 from source_coupa.records.fields import JsonRecord
+from source_coupa.transport.backpressure import Load
 from source_coupa.transport.connection import Connection, RequestFailedError
 
 LOOK_AHEAD = 2 * PAGE_SIZE
@@ -266,14 +268,12 @@ class NestedLists:
             return ()
 
         def on_failure(question: Question, failure: Exception) -> Iterable[Page]:
-            is_page = isinstance(failure, RequestFailedError) and failure.is_page
-            if isinstance(failure, QueryRefusedError) or (
-                is_page and question.failures + 1 >= ENOUGH_ALONE
-            ):
+            if isinstance(failure, QueryRefusedError) or fails_alone(question, failure):
                 return ()
             return self._questions.retry(question, failure)
 
-        query = {**self._order(descending=True), **filter_, "limit": str(PAGE_SIZE), **inside.query}
+        newest_first = self._parents.instance.capabilities.order(descending=True)
+        query = {**newest_first, **filter_, "limit": str(PAGE_SIZE), **inside.query}
         self._questions.ask(Question(query, on_answer, on_failure, records=PAGE_SIZE))
         yield from self._questions.pages(lambda: None)
         return found
@@ -298,7 +298,7 @@ class NestedLists:
             Question(
                 {"id": str(parent.id), "limit": "1", **self._inside.query},
                 partial(self._on_inside_again, self._inside, parent),
-                lambda question, failure: self._questions.retry(question, failure),
+                self._questions.retry,
             )
         )
         return ()
@@ -319,17 +319,12 @@ class NestedLists:
 
     # --- One list ---
 
-    def _order(self, *, descending: bool = False) -> dict[str, str]:
-        if not self._parents.instance.capabilities.takes_order_by:
-            return {}
-        return {"order_by": "id", "dir": "desc" if descending else "asc"}
-
     def _ask(self, parent: _Parent, failures: int = 0) -> None:
         after, size = parent.position.after, parent.position.size
         query = {
             "limit": str(size),
-            **({"id[gt]": str(after)} if after else {}),
-            **self._order(),
+            **above(after),
+            **self._parents.instance.capabilities.order(),
         }
         self._questions.ask(
             Question(
@@ -367,7 +362,7 @@ class NestedLists:
             fetched.load.release()
             parent.own += rows
             return self._compare(parent) if is_last else ()
-        return [self._page(parent, rows, is_last=is_last, fetched=fetched)]
+        return [self._page(parent, rows, is_last=is_last, load=fetched.load)]
 
     def _page(
         self,
@@ -375,7 +370,7 @@ class NestedLists:
         rows: list[JsonRecord],
         *,
         is_last: bool,
-        fetched: Fetched | None = None,
+        load: Load | None = None,
         missing: int | None = None,
     ) -> Page:
         group = parent.group
@@ -385,7 +380,7 @@ class NestedLists:
             records=[self._below(parent.id, row) for row in rows],
             began=self._questions.began,
             covers=group.covers if not group.left else None,
-            load=fetched.load if fetched is not None else None,
+            load=load,
             missing=missing,
             found=parent.id if is_retry and is_last and missing is None else None,
         )
@@ -476,7 +471,5 @@ class NestedLists:
         again: Exception,
     ) -> Iterable[Page]:
         if isinstance(again, QueryRefusedError):
-            if failure is None:
-                raise errors.no_such_list(self._path, self._stream)
-            raise failure.error
+            raise failure.error if failure else errors.no_such_list(self._path, self._stream)
         return self._questions.retry(question, again)

@@ -11,7 +11,7 @@ from source_coupa.reading.pages import Pass
 from source_coupa.reading.requests import IDS_ALONE, IDS_AND_TIMES
 from source_coupa.reading.row_changes import Watch
 from source_coupa.records.fields import UPDATED_AT
-from source_coupa.transport.capabilities import Capabilities
+from source_coupa.transport.capabilities import Capabilities, by_id
 
 
 class Queries:
@@ -55,9 +55,7 @@ class Queries:
 
     def order(self, *, descending: bool = False) -> dict[str, str]:
         """By id; nothing where Coupa refuses `order_by`."""
-        if not self.takes_order_by:
-            return {}
-        return {"order_by": "id", "dir": "desc" if descending else "asc"}
+        return by_id(descending=descending) if self.takes_order_by else {}
 
     def id_alone(self) -> Mapping[str, str]:
         """Leaves out all but the id, where Coupa takes `fields`."""

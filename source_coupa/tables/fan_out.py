@@ -212,7 +212,7 @@ class _Progress:
         return self._written(bookmark)
 
     def _written(self, bookmark: Bookmark) -> dict[str, Any]:
-        state = bookmark.but(known=self.known()).to_state(self.table.cursor_field)
+        state = bookmark.but(known=self.known()).to_state(self.table.stream.state_field)
         self._known_size = len((state.get("known_ids") or {}).get("ids") or "")
         return state
 
@@ -222,7 +222,7 @@ class _Progress:
             if not self.missing:
                 return dict(NO_CURSOR_STATE)
             return Bookmark(missing=frozenset(self.missing), filter=table.bookmark.filter).to_state(
-                table.cursor_field
+                table.stream.state_field
             )
         bookmark = Bookmark(
             updated_at=self._reached(),

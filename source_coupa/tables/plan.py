@@ -23,8 +23,6 @@ from source_coupa.streams import StreamRow
 from source_coupa.tables.columns import ADDITIONAL_FIELDS, DELETED_AT, Columns
 from source_coupa.tables.rows import Rows
 
-logger = logging.getLogger("airbyte")
-
 EARLY = timedelta(hours=2)
 """How much earlier than so many days after the last one a sweep may begin: syncs do not begin at
 the same second each day."""
@@ -32,9 +30,6 @@ the same second each day."""
 FIRST_YEAR = 1900
 """A time before it bounds nothing: some software writes the year 1 where it knows no time, and
 there is no hour before that."""
-
-NO_CURSOR = "no_cursor"
-"""Takes the place of a cursor field in states of streams that have none."""
 
 logger = logging.getLogger("airbyte")
 
@@ -73,11 +68,6 @@ class Table:
     def name(self) -> str:
         """Of the stream."""
         return self.stream.name
-
-    @property
-    def cursor_field(self) -> str:
-        """As it is named in its state."""
-        return self.stream.cursor_field or NO_CURSOR
 
     @property
     def reads_all(self) -> bool:

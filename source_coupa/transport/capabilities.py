@@ -18,3 +18,12 @@ class Capabilities:
 
     takes_order_by: bool = True
     selects_fields: bool = True
+
+    def order(self, *, descending: bool = False) -> dict[str, str]:
+        """The query parameters for an order by id; none where it refuses `order_by`."""
+        return by_id(descending=descending) if self.takes_order_by else {}
+
+
+def by_id(*, descending: bool = False) -> dict[str, str]:
+    """The query parameters for an order by id."""
+    return {"order_by": "id", "dir": "desc" if descending else "asc"}

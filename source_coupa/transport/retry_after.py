@@ -11,7 +11,6 @@ import requests
 LONGEST_WAIT = 600.0
 """Seconds; a Retry-After beyond it ends the list, the next sync goes on from its state."""
 
-
 MOST_STATED = 24 * 3_600.0
 """Seconds; more of them say no more."""
 
