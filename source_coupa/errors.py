@@ -519,82 +519,91 @@ def unreachable(host: str, error: OSError) -> AirbyteTracedException:
     """
     kind = type(error).__name__
     causes = list(_causes(error))
-    if (message := _wrong_setting(host, error, causes)) is not None:
-        return config_error(message, kind)
-    return transient_error(_no_response(host, error, causes), kind, kind=HostDownError)
+    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
+    if isinstance(tls, ssl.SSLCertVerificationError):
+        return config_error(
+            f"The TLS certificate of {host} could not be verified: check the instance URL, and "
+            "that no proxy on the way replaces the certificate; if one has to, name its "
+            "certificates with REQUESTS_CA_BUNDLE.",
+            kind,
+        )
+    if tls is not None and tls.reason in _OLD_TLS:
+        return config_error(
+            f"{host} offers no version of TLS that is safe: have TLS 1.2 or newer turned on there, "
+            "or in the proxy on the way.",
+            kind,
+        )
+    if tls is not None and tls.reason in _NO_TLS:
+        return config_error(
+            f"{host} does not speak TLS: check the instance URL and the port in it, or the proxy "
+            "on the way.",
+            kind,
+        )
+    if (tls is not None and tls.reason in _NO_BUNDLE) or not isinstance(
+        error, requests.RequestException
+    ):
+        return config_error(
+            "The certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names cannot be read: "
+            "correct the path, or unset the variable.",
+            kind,
+        )
+    if isinstance(error, requests.exceptions.InvalidSchema):
+        return config_error(
+            "The connector cannot use a SOCKS proxy: name an HTTP proxy in HTTPS_PROXY, or unset "
+            "the variable.",
+            kind,
+        )
+    if any(isinstance(cause, _BAD_PROXY) for cause in causes):
+        return config_error(
+            "The address of the proxy is not valid: write it into HTTPS_PROXY like "
+            "proxy.example.com:8080, and encode special characters of its password.",
+            kind,
+        )
+    if isinstance(error, requests.exceptions.ProxyError):
+        return _proxy_failed(host, kind, causes)
+    if isinstance(error, requests.exceptions.ReadTimeout):
+        return transient_error(
+            f"{host} is slow and did not respond in time: try again later.",
+            kind,
+            kind=HostDownError,
+        )
+    if any(
+        isinstance(cause, requests.exceptions.InvalidURL) or _is_unknown(cause) for cause in causes
+    ):
+        # on Airbyte Cloud the CDK looks the host up first and reports it as an InvalidURL
+        return transient_error(
+            f"The host {host} does not exist: check the instance URL, for example "
+            "https://acme.coupahost.com.",
+            kind,
+            kind=HostDownError,
+        )
+    return transient_error(
+        f"{host} could not be reached: check the instance URL and that a firewall or IP allow list "
+        "lets Airbyte in, then try again.",
+        kind,
+        kind=HostDownError,
+    )
 
 
 _OLD_TLS = {"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION", "WRONG_SSL_VERSION"}
 _NO_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"}
 _NO_BUNDLE = {"NO_CERTIFICATE_OR_CRL_FOUND", "NO_START_LINE", "BAD_BASE64_DECODE"}
-_PROXY_REFUSED = "Tunnel connection failed: 4"
 _BAD_PROXY = (requests.exceptions.InvalidProxyURL, ProxySchemeUnknown, LocationParseError)
 
 
-def _wrong_setting(host: str, error: OSError, causes: Sequence[BaseException]) -> str | None:
-    """What to correct, where that is certain."""
-    tls = next((cause for cause in causes if isinstance(cause, ssl.SSLError)), None)
-    if isinstance(tls, ssl.SSLCertVerificationError):
-        return (
-            f"The TLS certificate of {host} could not be verified: check the instance URL, and "
-            "that no proxy on the way replaces the certificate; if one has to, name its "
-            "certificates with REQUESTS_CA_BUNDLE."
-        )
-    reason = tls.reason if tls is not None else None
-    if reason in _OLD_TLS:
-        return (
-            f"{host} offers no version of TLS that is safe: have TLS 1.2 or newer turned on there, "
-            "or in the proxy on the way."
-        )
-    if reason in _NO_TLS:
-        return (
-            f"{host} does not speak TLS: check the instance URL and the port in it, or the proxy "
-            "on the way."
-        )
-    if reason in _NO_BUNDLE or not isinstance(error, requests.RequestException):
-        return (
-            "The certificates that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names cannot be read: "
-            "correct the path, or unset the variable."
-        )
-    if isinstance(error, requests.exceptions.InvalidSchema):
-        return (
-            "The connector cannot use a SOCKS proxy: name an HTTP proxy in HTTPS_PROXY, or unset "
-            "the variable."
-        )
-    if any(isinstance(cause, _BAD_PROXY) for cause in causes):
-        return (
-            "The address of the proxy is not valid: write it into HTTPS_PROXY like "
-            "proxy.example.com:8080, and encode special characters of its password."
-        )
+def _proxy_failed(host: str, kind: str, causes: list[BaseException]) -> AirbyteTracedException:
     said = " ".join(str(cause) for cause in causes if type(cause) is OSError)
-    if isinstance(error, requests.exceptions.ProxyError) and _PROXY_REFUSED in said:
-        return (
+    if re.search("Tunnel connection failed: 4", said):
+        return config_error(
             f"The proxy on the way to {host} refused the connection: let it pass this host, and "
-            "check its user and password in HTTPS_PROXY."
+            "check its user and password in HTTPS_PROXY.",
+            kind,
         )
-    return None
-
-
-def _no_response(host: str, error: OSError, causes: Sequence[BaseException]) -> str:
-    """What to say about a request that may get a response later."""
-    if isinstance(error, requests.exceptions.ProxyError):
-        return (
-            f"The proxy on the way to {host} did not connect: try again later and, if it stays so, "
-            "check its address in HTTPS_PROXY."
-        )
-    if isinstance(error, requests.exceptions.ReadTimeout):
-        return f"{host} is slow and did not respond in time: try again later."
-    if any(
-        isinstance(cause, requests.exceptions.InvalidURL) or _is_unknown(cause) for cause in causes
-    ):
-        # on Airbyte Cloud the CDK looks the host up first and reports it as an InvalidURL
-        return (
-            f"The host {host} does not exist: check the instance URL, for example "
-            "https://acme.coupahost.com."
-        )
-    return (
-        f"{host} could not be reached: check the instance URL and that a firewall or IP allow list "
-        "lets Airbyte in, then try again."
+    return transient_error(
+        f"The proxy on the way to {host} did not connect: try again later and, if it stays so, "
+        "check its address in HTTPS_PROXY.",
+        kind,
+        kind=HostDownError,
     )
 
 
