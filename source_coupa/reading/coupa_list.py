@@ -116,11 +116,12 @@ class _Reading:
             read=self.read,
         )
         self._lengths = PageLengths(wanted.short_page)
+        self._proves_filter = wanted.proves_filter and wanted.checks_times
         self._filter = FilterProof(
             resource,
             self._requests,
             id_alone=self._queries.id_alone,
-            is_wanted=wanted.proves_filter and wanted.checks_times,
+            is_wanted=self._proves_filter,
         )
         self._columns = SelectionProof(resource, self._requests, selection, self._start_over)
         self._ill = IllPages(resource, self._requests, self._queries, self, self._division)
@@ -138,6 +139,7 @@ class _Reading:
         self._has_seen_times = not wanted.checks_times
         self._waiting: list[IdRange] = []
         self._has_pages = False
+        self._reads_all = False
         self._nulls_above: int | None = None
         self._new = 0
 
@@ -184,7 +186,7 @@ class _Reading:
         self._requests.drop()
         self._ill.missing = len(self._wanted.missing)
         # its request may have been among them
-        self._filter.is_wanted = self._wanted.proves_filter and self._wanted.checks_times
+        self._filter.is_wanted = self._proves_filter
         self._begin()
         return [Page(began=self._requests.began, starts_over=True)]
 
@@ -386,6 +388,10 @@ class _Reading:
             left = [other for other in others if other not in self._refused]
             if not left:
                 self._queries.takes_order_by, self._queries.is_filtered = first
+                if self._reads_all:
+                    self._queries.is_filtered = False
+                elif self._queries.is_filtered:
+                    self._filter.is_wanted = self._proves_filter
                 return False
             self._queries.takes_order_by, self._queries.is_filtered = left[0]
             if not self._queries.is_filtered and is_filtered:
@@ -457,7 +463,9 @@ class _Reading:
         return ()
 
     def _read_unfiltered(self) -> Iterable[Page]:
+        self._reads_all = True
         if not self._queries.is_filtered:
+            # for good, or while that is tried
             return ()
         logger.info(
             f"{self._resource}: Coupa cannot be asked for records without {UPDATED_AT}, reading "

@@ -939,3 +939,29 @@ def test_order_by_is_asked_for_where_it_was_the_filter_that_is_refused() -> None
     source.default_order = lambda row: row["id"] % 7
     reader = Reader(source, useful=2)
     assert {*reader.ids(Pass(since=SINCE, asks_for_nulls=True))} == {*range(1, 301)}
+
+
+@pytest.mark.parametrize("useful", [1, 2, 8])
+@pytest.mark.parametrize("refuses", [[], ["updated_at[blank]"]])
+def test_a_record_that_is_refused_at_first_hides_no_others(useful: int, refuses: list[str]) -> None:
+    """What is tried without the filter meanwhile says nothing about records without a time."""
+
+    class Poisoned(FakeList):
+        def get(self, query, load, *, records):  # type: ignore[no-untyped-def]
+            response = super().get(query, load, records=records)
+            if b'"id":7,' in response.body:
+                return Response(400, b'{"errors":{"x":["not rendered"]}}', NOW)
+            return response
+
+    source = Poisoned({id_: record(id_, "2026-02-01T00:00:00Z") for id_ in range(1, 301)})
+    for id_ in (60, 200):
+        source.records[id_]["updated-at"] = None
+    source.refuses = refuses
+    wanted = Pass(since=SINCE, asks_for_nulls=True, proves_filter=True)
+    pages = Reader(source, useful=useful).pages(wanted)
+    came = {row["id"] for page in pages for row in page.records}
+    assert {*source.records} - came == {7}
+    assert [page.missing for page in pages if page.missing] == [7]
+    proofs = [query for query in source.queries if "id" in query and "updated_at[lt]" in query]
+    is_filtered = "updated_at[gt_or_eq]" in source.queries[-1]
+    assert proofs or not is_filtered, "the filter is used without its proof"
