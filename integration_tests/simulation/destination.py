@@ -39,6 +39,9 @@ Versions = dict[int, tuple[int | None, object]]
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(Z|[+-]\d\d:?\d\d)")
 _SHOWN = 5
 
+_EARLY = 2 * 3_600 + 60
+"""Seconds by which a look for deleted records may begin too early, and some for the sync before."""
+
 DELETED_AT = "_ab_cdc_deleted_at"
 """The column by which a record that is gone is marked."""
 
@@ -131,8 +134,16 @@ class Table:
     @property
     def known_since(self) -> int | None:
         """The bound of the records whose deletion is looked for; None without one."""
-        since = (self._blob.get("known_ids") or {}).get("since")
-        return None if since is None else second(since)
+        return self._known("since")
+
+    @property
+    def swept_at(self) -> int | None:
+        """When they were looked for; None if never."""
+        return self._known("swept_at")
+
+    def _known(self, name: str) -> int | None:
+        time = (self._blob.get("known_ids") or {}).get(name)
+        return None if time is None else second(time)
 
     @property
     def nulls_above(self) -> int:
@@ -320,6 +331,13 @@ class Destination:
         least = min(bound or 0 for bound in bounds)
         stamps = self._sandbox.tables[STREAMS[list_].resource].stamps()
         return sum(updated is None or updated >= least for updated in stamps.values())
+
+    def sweeps_due(self, now: datetime) -> set[str]:
+        """The lists whose deleted records were looked for long ago, by the connector's clock: a
+        pass that was stopped counts from its beginning."""
+        latest = now.timestamp() - self._scenario.deleted_every * 86_400 + _EARLY
+        swept = {name: table.swept_at for name, table in self.tables.items()}
+        return {name for name, at in swept.items() if at is not None and at <= latest}
 
     def due_in_a_sweep(self, list_: str) -> tuple[int, int]:
         """How many ids of a list a look for deleted records reads, and how many it misses."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
@@ -101,7 +101,9 @@ def play(scenario: Scenario) -> Outcome:
         if not outcome.counts["refused instances"]:
             destination.compare(life.deleted)
             if scenario.is_quiet_in_the_end:
-                player.look_at_requests(quiet, player.play(quiet, is_last=True))
+                ahead = timedelta(seconds=scenario.clock_ahead)
+                sweeps = destination.sweeps_due(clock() + ahead)
+                player.look_at_requests(quiet, player.play(quiet, is_last=True), sweeps)
         outcome.broken += destination.broken
         outcome.counts.update(life.changes)
         outcome.counts["token revocations"] += life.revocations
@@ -163,8 +165,14 @@ class _Player:
                 self._look_at_stream(plan, stream, sync, takings[stream], ill)
         return sync
 
-    def look_at_requests(self, plan: SyncPlan, sync: Sync) -> None:
-        """A sync in which nothing has changed asks each list once and little more."""
+    def look_at_requests(self, plan: SyncPlan, sync: Sync, sweeps: Collection[str]) -> None:
+        """A sync in which nothing has changed asks each list once and little more.
+
+        Args:
+            plan: of the sync.
+            sync: what it printed.
+            sweeps: lists whose deleted records are looked for.
+        """
         for list_ in self.scenario.rows:
             resource = RESOURCE_OF[list_]
             due = self.destination.due(list_, plan)
@@ -175,8 +183,8 @@ class _Player:
             if self.scenario.ids == "uneven" and due >= 2 * cap:
                 # each reader may get a part without records, once
                 most += plan.workers
-            if sync.has_too_many_gone(list_):
-                # the look for deleted records, which each sync repeats until it succeeds
+            # what has too many gone is looked for in each sync, until that succeeds
+            if list_ in sweeps or sync.has_too_many_gone(list_):
                 swept, absent = self.destination.due_in_a_sweep(list_)
                 most += _requests_for(swept, cap) + absent // _LOOKED_UP_AT_ONCE + 2
             watched = [
