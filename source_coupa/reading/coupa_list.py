@@ -168,6 +168,7 @@ class _Reading:
 
     def _begin(self) -> None:
         wanted = self._wanted
+        self._ill.missing = len(wanted.missing)
         for id_ in sorted(wanted.missing):
             self._ill.ask_for_missing(id_)
         self._nulls_above = None
@@ -184,7 +185,6 @@ class _Reading:
     def _start_over(self) -> Iterable[Page]:
         """Asks for everything once more, and for nothing that is under way."""
         self._requests.drop()
-        self._ill.missing = len(self._wanted.missing)
         # its request may have been among them
         self._filter.is_wanted = self._proves_filter
         self._begin()

@@ -56,8 +56,8 @@ class SelectionProof:
         other: list[JsonRecord] | None,
         fetched: Fetched,
     ) -> Iterable[Page]:
-        """Compares a page with what came in the other form; where they differ, only if the page is
-        the same when it is asked for once more, so that no edit has come in between."""
+        """Compares a page with what came in the other form. A difference counts only if the page
+        is the same when it is asked for once more: then no edit has come in between."""
         fetched.load.release()
         is_part = "fields" in query
         if other is not None and _keys(page) != _keys(fetched.records):

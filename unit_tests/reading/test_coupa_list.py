@@ -14,6 +14,7 @@ from airbyte_cdk.utils.traced_exception import AirbyteTracedException
 
 from source_coupa import errors
 from source_coupa.reading.bookmark import END, IdSet
+from source_coupa.reading.ill_pages import MOST_MISSING
 from source_coupa.reading.pages import Pass
 from source_coupa.reading.responses import QueryRefusedError
 from source_coupa.transport.connection import RequestFailedError, Response
@@ -676,6 +677,18 @@ def test_a_body_that_one_record_makes_unreadable_costs_that_record_alone() -> No
     pages = Reader(source).pages()
     assert [page.missing for page in pages if page.missing] == [77]
     assert sum(len(page.records) for page in pages) == 299
+
+
+def test_records_that_earlier_syncs_could_not_read_count_too() -> None:
+    def before(query: Query) -> None:
+        if "fields" not in query and any(row["id"] == 7 for row in source._page(query)):
+            raise failure()
+
+    source = of_ids(range(1, 61))
+    source.before = before
+    known = frozenset(range(1_000, 1_000 + MOST_MISSING))
+    with pytest.raises(AirbyteTracedException, match="not available"):
+        Reader(source).pages(Pass(missing=known))
 
 
 @pytest.mark.parametrize("updated_at", ["2026-01-01T00:00:00Z", None])
